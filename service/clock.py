@@ -1,0 +1,35 @@
+"""The two times: real time for signatures, leases and retries; business time for the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+
+def real_now() -> datetime:
+    """Return the machine's time, UTC."""
+    return datetime.now(UTC)
+
+
+def no_offset() -> timedelta:
+    """Return the offset of business time where no sandbox is built in: none."""
+    return timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Tells both times.
+
+    Business time (due dates, expiry, policy, read schedule) runs ahead of real time by
+    the built-in sandbox's offset; with any other Vipps the two are one (contract, section 8).
+    """
+
+    real: Callable[[], datetime] = real_now
+    offset: Callable[[], timedelta] = no_offset
+
+    def now(self) -> datetime:
+        """Return real time, UTC."""
+        return self.real()
+
+    def business_now(self) -> datetime:
+        """Return business time, UTC."""
+        return self.real() + self.offset()

@@ -1,0 +1,99 @@
+"""Everything the service refuses or fails at.
+
+ServiceError
+├── NotFound            nothing of this sales unit has that name
+├── Conflict            not in this state, at this time, with this reference or consent
+├── PreconditionFailed  `If-Match` names an older version
+├── InvalidInput        one or more fields are wrong
+├── Unauthorized        no key, or not one of ours
+├── DatabaseAway        nothing could be read or stored
+├── SchemaOutdated      the database needs `betalbar migrate`
+├── SettingsInvalid     the environment says something that can't be
+└── UpstreamError       Vipps did not do it
+    ├── UpstreamTimeout   no answer: it may have happened
+    └── UpstreamRejected  an answer that says no
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class ServiceError(Exception):
+    """Never raised itself."""
+
+    def __str__(self) -> str:
+        """Return the message, else the class's own sentence."""
+        return super().__str__() or (type(self).__doc__ or "").split("\n")[0]
+
+
+class NotFound(ServiceError):
+    """There is nothing by that name."""
+
+
+class Conflict(ServiceError):
+    """This can't be done now."""
+
+    def __init__(
+        self, code: str, detail: str, *, available_actions: Sequence[str] | None = None
+    ) -> None:
+        """Keep a stable code for programs and a sentence for people."""
+        super().__init__(detail)
+        self.code = code
+        self.available_actions = available_actions
+
+
+class PreconditionFailed(ServiceError):
+    """It has changed since the version that If-Match names."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong field, as a path in the request's own names, and why."""
+
+    field: str
+    reason: str
+
+
+class InvalidInput(ServiceError):
+    """One or more fields are wrong."""
+
+    def __init__(self, *errors: FieldError, code: str = "invalid_input") -> None:
+        """Keep every wrong field, so that one round of mending is enough."""
+        super().__init__("; ".join(f"{error.field}: {error.reason}" for error in errors))
+        self.errors = errors
+        self.code = code
+
+
+class Unauthorized(ServiceError):
+    """A valid API key is needed."""
+
+
+class DatabaseAway(ServiceError):
+    """The database is away; nothing was changed."""
+
+
+class SchemaOutdated(ServiceError):
+    """The database has an older schema; run `betalbar migrate`."""
+
+
+class SettingsInvalid(ServiceError):
+    """A setting can't be used."""
+
+
+class UpstreamError(ServiceError):
+    """Never raised itself: Vipps did not do what was asked."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """Vipps did not answer; the effect may have happened."""
+
+
+class UpstreamRejected(UpstreamError):
+    """Vipps answered no."""
+
+    def __init__(self, status: int, answer: dict[str, Any]) -> None:
+        """Keep the HTTP status and the answer's own problem document."""
+        super().__init__(f"Vipps answered {status}")
+        self.status = status
+        self.answer = answer

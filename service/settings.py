@@ -1,0 +1,191 @@
+"""Settings from the environment: `BETALBAR_*`, read once, at start (contract, section 8)."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.errors import SettingsInvalid
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Norway's long-living payments last at most 24 hours, others' 60 days (facts, section 1).
+_LIFETIME_S = {"NOK": 86_400, "DKK": 5_184_000, "EUR": 5_184_000}
+
+TIME_ZONES = {"NOK": "Europe/Oslo", "DKK": "Europe/Copenhagen", "EUR": "Europe/Helsinki"}
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """The hours of a day, local time, in which nobody is asked; may span midnight."""
+
+    start: time
+    end: time
+
+
+def parse_quiet_hours(text: str) -> QuietHours | None:
+    """Read `21:00-08:00`; empty = none. Raises: ValueError."""
+    if not text:
+        return None
+    start, _, end = text.partition("-")
+    return QuietHours(time.fromisoformat(start), time.fromisoformat(end))
+
+
+def _networks(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+
+class Settings(BaseSettings):
+    """One process's settings; field `x` is the variable `BETALBAR_X`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BETALBAR_", frozen=True, extra="ignore", env_ignore_empty=False
+    )
+
+    database_url: str = "sqlite:///betalbar.db"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=1, le=65535)
+    public_url: str = ""
+    vipps_url: str = ""
+    vipps_client_id: str = Field(default="", repr=False)
+    vipps_client_secret: str = Field(default="", repr=False)
+    vipps_subscription_key: str = Field(default="", repr=False)
+    vipps_msn: str = Field(default="", pattern=r"^([0-9]{4,10})?$")
+    vipps_webhook_secret: str = Field(default="", repr=False)
+    merchant_name: str = "Demo merchant"
+    organisation_number: str = "999999999"
+    contact_url: str = "https://example.com/contact"
+    terms_url: str = "https://example.com/terms"
+    privacy_url: str = "https://example.com/privacy"
+    currency: Literal["NOK", "DKK", "EUR"] = "NOK"
+    api_key: str = Field(default="", repr=False)
+    master_keys: str = Field(default="", repr=False)
+    soft_dismiss_after_s: int = Field(default=600, ge=1)
+    max_payment_lifetime_s: int = Field(default=0, ge=0)
+    push_again_after_s: int = Field(default=172_800, ge=1)
+    max_pushes: int = Field(default=3, ge=1)
+    quiet_hours: str = "21:00-08:00"
+    subscriber_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    broker_url: str = ""
+    webhook_tolerance_s: int = Field(default=300, ge=1, le=900)
+    log: Literal["json", "console"] = "console"
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_known(cls, value: str) -> str:
+        if sa.make_url(value).get_backend_name() not in ("sqlite", "postgresql"):
+            raise ValueError("starts with sqlite:/// or postgresql://")
+        return value
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _quiet_hours_readable(cls, value: str) -> str:
+        parse_quiet_hours(value)
+        return value
+
+    @field_validator("vipps_url", "public_url")
+    @classmethod
+    def _url_complete(cls, value: str) -> str:
+        if value and (
+            urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
+        ):
+            raise ValueError("a URL such as https://pay.example.com")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Settings":
+        if self.is_vipps_real:
+            if not self.base_url.startswith("https://"):
+                raise ValueError("BETALBAR_PUBLIC_URL must be https with a real Vipps")
+            needed = ("client_id", "client_secret", "subscription_key", "msn")
+            missing = [n for n in needed if not getattr(self, f"vipps_{n}")]
+            if 0 < len(missing) < len(needed):
+                names = ", ".join(f"BETALBAR_VIPPS_{n.upper()}" for n in missing)
+                raise ValueError(f"{names} must be set too")
+        return self
+
+    @property
+    def has_built_in_sandbox(self) -> bool:
+        """Tell whether this process plays Vipps itself."""
+        return not self.vipps_url
+
+    @property
+    def is_vipps_real(self) -> bool:
+        """Tell whether Vipps is anywhere but on this machine."""
+        return not self.has_built_in_sandbox and not is_loopback(self.vipps_url)
+
+    @property
+    def is_vipps_production(self) -> bool:
+        """Tell whether Order Management may be called: everywhere but at `apitest`."""
+        return urlsplit(self.vipps_url).hostname != "apitest.vipps.no"
+
+    @property
+    def local_url(self) -> str:
+        """Return where this process listens."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        """Return the URL that Vipps and customers reach, without a slash at the end."""
+        return self.public_url or self.local_url
+
+    @property
+    def upstream_url(self) -> str:
+        """Return where Vipps is."""
+        return self.vipps_url or self.local_url
+
+    @property
+    def msn(self) -> str:
+        """Return the first sales unit's MSN; the sandbox needs none to be set."""
+        return self.vipps_msn or ("" if self.is_vipps_real else "123456")
+
+    @property
+    def payment_lifetime_s(self) -> int:
+        """Return how long one payment of the first sales unit may live."""
+        return self.max_payment_lifetime_s or _LIFETIME_S[self.currency]
+
+    @property
+    def key_file(self) -> Path:
+        """Return where a master key is kept when none is set."""
+        path = sa.make_url(self.database_url).database
+        is_file = self.database_url.startswith("sqlite") and path not in (None, "", ":memory:")
+        return Path(f"{path}.keys" if is_file else "betalbar.keys")
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL's host is this machine's loopback, by name or number."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; `environment` replaces the process's own, for tests.
+
+    Raises: SettingsInvalid, naming each variable."""
+    try:
+        if environment is None:
+            return Settings()
+        given = {k.removeprefix("BETALBAR_").lower(): v for k, v in environment.items()}
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        lines = [_line(e["loc"], e["msg"]) for e in error.errors(include_input=False)]
+        raise SettingsInvalid("\n".join(lines)) from None
+
+
+def _line(location: tuple[int | str, ...], text: str) -> str:
+    reason = text.removeprefix("Value error, ")
+    return f"BETALBAR_{str(location[0]).upper()}: {reason}" if location else reason

@@ -1,0 +1,37 @@
+"""The schema's version: brought up to date, or told to be old."""
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from service.errors import SchemaOutdated
+from service.store.db import Database
+
+# Processes that start at once on one PostgreSQL migrate one after the other.
+_MIGRATION_LOCK = 0x62657461
+
+
+def migrate(database: Database) -> None:
+    """Bring the database to this version's schema; doing it again changes nothing."""
+    with database.writer.begin() as connection:
+        if not database.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def require_current(database: Database) -> None:
+    """Check that the database has this version's schema. Raises: SchemaOutdated."""
+    with database.writer.begin() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found != ScriptDirectory.from_config(_config()).get_current_head():
+        raise SchemaOutdated
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "service.store:migrations")
+    return config

@@ -1,0 +1,55 @@
+"""The tables, one module per subject; every constraint says what it prevents."""
+
+from service.store.tables.commands import Command, CommandAttempt, CommandKind, CommandStatus
+from service.store.tables.inbox import StoredVippsEvent
+from service.store.tables.invoices import (
+    Act,
+    Invoice,
+    InvoiceRecord,
+    Payment,
+    PaymentRecord,
+    ReferenceClaim,
+    Transition,
+)
+from service.store.tables.outgoing import (
+    Attempt,
+    Delivery,
+    DeliveryStatus,
+    Event,
+    Fanout,
+    Feed,
+    Subscription,
+    SubscriptionStatus,
+)
+from service.store.tables.people import Customer
+from service.store.tables.requests import StoredAnswer
+from service.store.tables.units import ApiKey, DataKey, Registration, SalesUnit
+
+__all__ = [
+    "Act",
+    "ApiKey",
+    "Attempt",
+    "Command",
+    "CommandAttempt",
+    "CommandKind",
+    "CommandStatus",
+    "Customer",
+    "DataKey",
+    "Delivery",
+    "DeliveryStatus",
+    "Event",
+    "Fanout",
+    "Feed",
+    "Invoice",
+    "InvoiceRecord",
+    "Payment",
+    "PaymentRecord",
+    "ReferenceClaim",
+    "Registration",
+    "SalesUnit",
+    "StoredAnswer",
+    "StoredVippsEvent",
+    "Subscription",
+    "SubscriptionStatus",
+    "Transition",
+]

@@ -1,0 +1,53 @@
+"""What Vipps reported: every verified webhook and every new entry of an event log."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from service.store.tables.columns import one_of, only_where
+from statemachine import Outcome
+
+
+class StoredVippsEvent(SQLModel, table=True):
+    """One received Vipps event, as it came, with what became of it."""
+
+    __tablename__ = "vipps_event"
+    __table_args__ = (
+        # One Vipps event moves an invoice at most once (I5), through whichever
+        # replica, webhook or read it comes: the second lock behind the row lock.
+        sa.Index(
+            "uq_vipps_event_applied",
+            "msn",
+            "reference",
+            "name",
+            "psp_reference",
+            unique=True,
+            **only_where("outcome = 'applied'"),
+        ),
+        # Twins of an event are looked up by its key, whatever became of them.
+        sa.Index("ix_vipps_event_key", "msn", "reference", "name", "psp_reference"),
+        sa.Index("ix_vipps_event_early", "payment_id", **only_where("outcome = 'early'")),
+        sa.Index("ix_vipps_event_invoice_id", "invoice_id"),
+        one_of("outcome", Outcome, "outcome_known"),
+        one_of("source", ("webhook", "poll"), "source_known"),
+    )
+
+    id: str = Field(primary_key=True)
+    msn: str
+    source: str
+    reference: str | None = None
+    name: str | None = None
+    psp_reference: str | None = None
+    amount_minor: int | None = Field(default=None, sa_type=sa.BigInteger)
+    currency: str | None = None
+    success: bool | None = None
+    occurred_at: datetime | None = None
+    received_at: datetime
+    applied_at: datetime | None = None
+    outcome: str
+    reason: str | None = None
+    payment_id: str | None = None
+    invoice_id: str | None = None
+    raw: bytes  # sealed, exactly the bytes that were signed
+    raw_hash: bytes  # SHA-256 of those bytes: the audit chain outlives their erasure

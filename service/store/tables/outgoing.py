@@ -1,0 +1,143 @@
+"""What merchants are told: the feed, subscriptions and deliveries."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from service.store.tables.columns import json_type, one_of, only_where
+
+
+class Event(SQLModel, table=True):
+    """One thing we tell; its bytes are the same on every channel and for ever."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        # A position belongs to one event: a reader's cursor can't skip or repeat (I8).
+        sa.UniqueConstraint("msn", "position"),
+        # Every transition has exactly one event (I7).
+        sa.Index(
+            "uq_event_transition",
+            "invoice_id",
+            "sequence",
+            unique=True,
+            **only_where("is_transition"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    msn: str
+    position: int = Field(sa_type=sa.BigInteger)
+    type: str
+    invoice_id: str | None = None
+    sequence: int | None = None
+    is_transition: bool = False
+    recorded_at: datetime
+    payload: bytes  # sealed: it holds the page's link
+
+
+class Feed(SQLModel, table=True):
+    """The last position of a sales unit's feed; its row lock orders the writers.
+
+    Taken last in a transaction, so that positions become visible in their order: a
+    sequence would let a slow writer commit 7 after a reader has passed 8."""
+
+    __tablename__ = "feed"
+
+    msn: str = Field(primary_key=True, foreign_key="sales_unit.msn")
+    position: int = Field(default=0, sa_type=sa.BigInteger)
+
+
+class Fanout(SQLModel, table=True):
+    """How far a sales unit's feed has been turned into deliveries."""
+
+    __tablename__ = "fanout"
+
+    msn: str = Field(primary_key=True, foreign_key="sales_unit.msn")
+    position: int = Field(default=0, sa_type=sa.BigInteger)
+
+
+class SubscriptionStatus(StrEnum):
+    """How a subscription fares."""
+
+    UNVERIFIED = "unverified"  # no 2xx yet: at most one delivery at a time
+    HEALTHY = "healthy"
+    DISABLED = "disabled"
+
+
+class Subscription(SQLModel, table=True):
+    """A merchant's URL with its secret."""
+
+    __tablename__ = "subscription"
+    __table_args__ = (one_of("status", SubscriptionStatus, "status_known"),)
+
+    id: str = Field(primary_key=True)
+    msn: str = Field(foreign_key="sales_unit.msn", index=True)
+    url: bytes  # sealed: merchants put tokens into it
+    event_types: list[str] = Field(sa_type=json_type)
+    description: str | None = None
+    secrets: bytes  # sealed JSON: [{"secret", "until"}], newest first
+    is_in_order: bool = True
+    status: str = SubscriptionStatus.UNVERIFIED
+    reason: str | None = None
+    from_position: int = Field(sa_type=sa.BigInteger)  # it gets what comes after
+    created_at: datetime
+    deleted_at: datetime | None = None
+
+
+class DeliveryStatus(StrEnum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Delivery(SQLModel, table=True):
+    """One event to one subscription."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        # The fan-out may run twice after a crash; an event is still owed once.
+        sa.UniqueConstraint("event_id", "subscription_id"),
+        # Claiming what is due must cost the same beside millions of finished rows.
+        sa.Index("ix_delivery_due", "next_attempt_at", **only_where("status = 'pending'")),
+        # "Is an earlier one of this invoice still pending?" without reading the pile.
+        sa.Index(
+            "ix_delivery_line",
+            "subscription_id",
+            "line",
+            "position",
+            **only_where("status = 'pending'"),
+        ),
+        sa.Index("ix_delivery_newest", "subscription_id", "id"),
+        one_of("status", DeliveryStatus, "status_known"),
+    )
+
+    id: str = Field(primary_key=True)
+    msn: str
+    subscription_id: str = Field(foreign_key="subscription.id")
+    event_id: str
+    line: str  # what is kept in order: the invoice's id, else the event's own
+    position: int = Field(sa_type=sa.BigInteger)
+    status: str = DeliveryStatus.PENDING
+    attempts: int = 0
+    next_attempt_at: datetime  # while under way: when the lease ends
+    lease: str | None = None  # fencing token of the worker that sends it
+    created_at: datetime
+    settled_at: datetime | None = None
+
+
+class Attempt(SQLModel, table=True):
+    """One HTTP try of a delivery."""
+
+    __tablename__ = "attempt"
+
+    delivery_id: str = Field(primary_key=True, foreign_key="delivery.id")
+    number: int = Field(primary_key=True)
+    at: datetime
+    status: int | None = None
+    latency_ms: int
+    answer: bytes | None = None  # sealed: the first 2 KiB, a stranger's bytes
+    error: str | None = None

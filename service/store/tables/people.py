@@ -1,0 +1,34 @@
+"""Customers: a person with a phone number, a consent, perhaps a Vipps `sub`."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from service.store.tables.columns import json_type, only_where
+
+
+class Customer(SQLModel, table=True):
+    """One person as one sales unit knows them; readable only with the row's own key."""
+
+    __tablename__ = "customer"
+    __table_args__ = (
+        # The same number inline twice is the same customer (contract, section 6).
+        sa.Index(
+            "uq_customer_phone",
+            "msn",
+            "phone_lookup",
+            unique=True,
+            **only_where("phone_lookup IS NOT NULL"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    msn: str = Field(foreign_key="sales_unit.msn")
+    phone_lookup: bytes | None = None  # keyed hash; a bare hash of a number is no secret (T46)
+    wrapped_key: bytes | None = None  # dropping it makes all of this person unreadable
+    personal: bytes | None = None  # sealed JSON: phoneNumber, name, sub
+    consent: dict[str, str] | None = Field(default=None, sa_type=json_type)
+    created_at: datetime
+    updated_at: datetime
+    erased_at: datetime | None = None

@@ -1,0 +1,23 @@
+"""Merchants' mutating requests that carried an `Idempotency-Key`."""
+
+from datetime import datetime
+
+from sqlmodel import Field, SQLModel
+
+
+class StoredAnswer(SQLModel, table=True):
+    """The answer that the same key gets again, written with the effect itself."""
+
+    __tablename__ = "stored_answer"
+
+    # Scope of a key: one sales unit, one route. A second request with the same
+    # key waits on this row instead of acting twice.
+    msn: str = Field(primary_key=True)
+    route: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    body_hash: bytes
+    status: int
+    headers: str  # JSON
+    body: bytes  # sealed
+    created_at: datetime
+    busy_until: datetime | None = None  # the first request still waits for Vipps
