@@ -252,8 +252,8 @@ def _capture_until(payment: Payment) -> datetime:
 def _with_event(
     payment: Payment, name: str, amount_minor: int, *, at: datetime, key: str | None = None
 ) -> Payment:
-    # Each operation has its own pspReference. It is derived, so that the same story
-    # has the same references again, also after a restart.
+    # Each operation has its own pspReference. Deriving it needs no counter that would have
+    # to survive a restart; the instant keeps a reused reference of a fresh sandbox apart.
     psp_reference = derived_uuid(payment.key, at.isoformat(), len(payment.events), name)
     event = PaymentEvent(name, psp_reference, amount_minor, at, key)
     return replace(payment, events=(*payment.events, event))

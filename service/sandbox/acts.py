@@ -1,0 +1,201 @@
+"""The sandbox's own API: what the customer does, the clock, chaos, and a look inside.
+
+Nothing here exists at Vipps; it needs no key, so a sandbox belongs on the loopback.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.sandbox import documents, payments
+from service.sandbox.approval import approve
+from service.sandbox.chaos import plan_answer, plan_of
+from service.sandbox.clock import as_text
+from service.sandbox.fields import is_number, is_text
+from service.sandbox.gate import BODY_BYTES_MAX, PROBLEM, json_response, problem
+from service.sandbox.order_management import order_name
+from service.sandbox.payments import Payment
+from service.sandbox.persons import changed_person, person_answer
+from service.sandbox.problems import Fault, Refused, bad_fields, plain
+from service.sandbox.sales_units import approvals, with_approvals
+from service.sandbox.world import World
+
+Json = dict[str, Any]
+Serve = Callable[[Request, Json], Json]
+
+# A year ahead is further than any rule reaches; it keeps dates far from overflowing.
+_ADVANCE_MAX_S = 366 * 86_400
+_MSN = re.compile(r"[0-9]{4,10}", re.ASCII)
+_PHONE_NUMBER = re.compile(r"[0-9]{9,15}", re.ASCII)
+
+
+class Acts:
+    """Answer the calls below `/sandbox`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._acts: dict[str, Callable[[Payment, Json], None]] = {
+            "approve": self._approve,
+            "reject": self._reject,
+            "postpone": self._postpone,
+            "open-details": self._open_details,
+            "begin-authorizing": self._begin_authorizing,
+        }
+
+    def routes(self) -> list[Route]:
+        """Return the routes, none of which catches more than its own path."""
+        one = "/sandbox/payments/{reference}"
+        return [
+            *(self._route(f"{one}/{name}", "POST", serve=self._act(name)) for name in self._acts),
+            self._route("/sandbox/payments", "GET", serve=self._list_payments),
+            self._route(one, "GET", serve=self._show_payment),
+            self._route("/sandbox/effects", "GET", serve=self._list_effects),
+            self._route("/sandbox/clock", "GET", serve=self._show_clock),
+            self._route("/sandbox/clock", "POST", serve=self._advance_clock),
+            self._route("/sandbox/chaos", "GET", serve=self._show_chaos),
+            self._route("/sandbox/chaos", "PUT", serve=self._set_chaos),
+            self._route("/sandbox/sales-units/{msn}", "GET", serve=self._show_unit),
+            self._route("/sandbox/sales-units/{msn}", "PUT", serve=self._set_unit),
+            self._route("/sandbox/persons/{phone_number}", "GET", serve=self._show_person),
+            self._route("/sandbox/persons/{phone_number}", "PUT", serve=self._set_person),
+        ]
+
+    def _route(self, path: str, method: str, *, serve: Serve) -> Route:
+        async def endpoint(request: Request) -> Response:
+            body = await request.body()
+            try:
+                self._world.expire_due()
+                return json_response(serve(request, _json_object(body)))
+            except Refused as refused:
+                shown = problem(refused, request.url.path, self._world.ids.trace_id())
+                return json_response(shown, refused.status, media_type=PROBLEM)
+
+        return Route(path, endpoint, methods=[method], max_body_size=BODY_BYTES_MAX)
+
+    def _act(self, name: str) -> Serve:
+        def serve(request: Request, body: Json) -> Json:
+            payment = self._find(request, body.get("msn"))
+            try:
+                self._acts[name](payment, body)
+            except Refused as refused:
+                # Whatever the rule, to a tester it is "not possible now"; its code is kept.
+                raise Refused(
+                    409, refused.title, detail=refused.detail, faults=refused.faults
+                ) from refused
+            return self._inspect(self._world.payments.rows[payment.key])
+
+        return serve
+
+    def _approve(self, payment: Payment, body: Json) -> None:
+        phone_number = body.get("phoneNumber")
+        if phone_number is not None and not is_text(phone_number, _PHONE_NUMBER):
+            raise bad_fields([Fault("phoneNumber", "Must be 9 to 15 digits, as text.")])
+        approve(self._world, payment, phone_number=phone_number)
+
+    def _reject(self, payment: Payment, body: Json) -> None:
+        self._world.record(payments.aborted(payment, self._world.clock.now()))
+
+    def _postpone(self, payment: Payment, body: Json) -> None:
+        self._world.record(payments.postponed(payment))
+
+    def _open_details(self, payment: Payment, body: Json) -> None:
+        self._world.record(replace(payment, details_opened=payment.details_opened + 1))
+
+    def _begin_authorizing(self, payment: Payment, body: Json) -> None:
+        self._world.record(payments.authorizing(payment))
+
+    def _find(self, request: Request, msn: str | None) -> Payment:
+        reference = request.path_params["reference"]
+        msns = self._world.msns_of(reference) if msn is None else [msn]
+        if len(msns) > 1:
+            raise plain(409, f"Name the msn: {reference} is one of {', '.join(msns)}.")
+        payment = self._world.payment(msns[0], reference) if msns else None
+        if payment is None:
+            raise plain(404, f"There is no payment {reference}.")
+        return payment
+
+    def _inspect(self, payment: Payment) -> Json:
+        name = order_name(payment.msn, payment.reference)
+        return documents.inspection(payment, self._world.categories.get(name))
+
+    def _list_payments(self, request: Request, body: Json) -> Json:
+        msn = request.query_params.get("msn")
+        found = [p for p in self._world.payments.rows.values() if msn in (None, p.msn)]
+        return {"items": [self._inspect(payment) for payment in found]}
+
+    def _show_payment(self, request: Request, body: Json) -> Json:
+        return self._inspect(self._find(request, request.query_params.get("msn")))
+
+    def _list_effects(self, request: Request, body: Json) -> Json:
+        after = request.query_params.get("after", "0")
+        if not (after.isascii() and after.isdigit()):
+            raise plain(400, "after must be a sequence number.")
+        lines = self._world.effects.rows.values()
+        return {"items": [line for line in lines if line["sequence"] > int(after)]}
+
+    def _show_clock(self, request: Request, body: Json) -> Json:
+        clock = self._world.clock
+        return {"now": as_text(clock.now()), "offsetSeconds": clock.offset.total_seconds()}
+
+    def _advance_clock(self, request: Request, body: Json) -> Json:
+        seconds = body.get("advanceSeconds")
+        # Only forwards: what has expired cannot come back to life.
+        if not is_number(seconds, most=_ADVANCE_MAX_S):
+            raise bad_fields([Fault("advanceSeconds", f"From 0 to {_ADVANCE_MAX_S}.")])
+        offset = self._world.clock.offset + timedelta(seconds=seconds)
+        self._world.keep_setting("offset_s", offset.total_seconds())
+        self._world.clock.set_offset(offset)
+        self._world.expire_due()
+        return self._show_clock(request, body)
+
+    def _show_chaos(self, request: Request, body: Json) -> Json:
+        return plan_answer(self._world.chaos.plan)
+
+    def _set_chaos(self, request: Request, body: Json) -> Json:
+        plan = plan_of(body)
+        self._world.keep_setting("chaos", asdict(plan))
+        self._world.chaos.set(plan)
+        return plan_answer(plan)
+
+    def _show_unit(self, request: Request, body: Json) -> Json:
+        return approvals(self._world.unit(_param(request, "msn", _MSN)))
+
+    def _set_unit(self, request: Request, body: Json) -> Json:
+        unit = with_approvals(self._world.unit(_param(request, "msn", _MSN)), body)
+        self._world.save(self._world.sales_units, unit.msn, row=unit)
+        return approvals(unit)
+
+    def _show_person(self, request: Request, body: Json) -> Json:
+        return person_answer(self._world.person(_param(request, "phone_number", _PHONE_NUMBER)))
+
+    def _set_person(self, request: Request, body: Json) -> Json:
+        known = self._world.person(_param(request, "phone_number", _PHONE_NUMBER))
+        person = changed_person(known, body)
+        self._world.save(self._world.persons, person.phone_number, row=person)
+        return person_answer(person)
+
+
+def _param(request: Request, name: str, pattern: re.Pattern[str]) -> str:
+    value: str = request.path_params[name]
+    if not is_text(value, pattern):
+        raise plain(404, f"{value} is no {name}.")
+    return value
+
+
+def _json_object(body: bytes) -> Json:
+    if not body.strip():
+        return {}
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise plain(400, "The request body is not JSON.") from error
+    if not isinstance(parsed, dict):
+        raise plain(400, "The request body must be a JSON object.")
+    return parsed

@@ -1,0 +1,113 @@
+"""The sandbox put together: its routes, its background work, and an app of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.sandbox.acts import Acts
+from service.sandbox.clock import Clock
+from service.sandbox.delivery import Dispatcher, report_crash
+from service.sandbox.epayment import EpaymentApi
+from service.sandbox.gate import PROBLEM_SHAPE, Call, Gate, json_response
+from service.sandbox.order_management import OrderManagementApi
+from service.sandbox.sender import Sender, webhook_client
+from service.sandbox.settings import SandboxSettings
+from service.sandbox.tokens import Tokens
+from service.sandbox.webhooks_api import WebhooksApi
+from service.sandbox.world import World
+
+
+class Sandbox:
+    """One Vipps look-alike: mount `routes` in any app and keep `run` going beside it.
+
+    All of it belongs to one event loop. `clock` is the business clock.
+    """
+
+    def __init__(self, settings: SandboxSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._world = World(settings, clock)
+        self._tokens = Tokens(settings, self._world.signing_key())
+        gate = Gate(self._world, self._tokens)
+        self.routes: list[Route] = [
+            gate.route(
+                "/accesstoken/get",
+                "POST",
+                handle=self._issue_token,
+                shape=PROBLEM_SHAPE,
+                needs_token=False,
+            ),
+            *EpaymentApi(gate).routes(),
+            *OrderManagementApi(gate).routes(),
+            *WebhooksApi(gate).routes(),
+            *Acts(self._world).routes(),
+        ]
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Deliver webhooks and expire payments for as long as the context is open.
+
+        Leaving it lets go of the database file; a sandbox runs once.
+        """
+        settings = self.settings
+        async with webhook_client(settings.deliveries_in_flight_max) as client:
+            sender = Sender(
+                client, timeout_s=settings.answer_timeout_s, real_now=self.clock.real_now
+            )
+            dispatcher = Dispatcher(self._world, sender.send)
+            self._world.on_delivery = dispatcher.add
+            work = [
+                asyncio.create_task(dispatcher.run()),
+                asyncio.create_task(self._expire_payments()),
+            ]
+            for task in work:
+                task.add_done_callback(report_crash)
+            try:
+                yield
+            finally:
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
+                self._world.store.close()
+
+    def _issue_token(self, call: Call) -> Response:
+        answer = self._tokens.issue(call.headers, call.now)
+        return json_response(answer, media_type="application/json;charset=UTF-8")
+
+    async def _expire_payments(self) -> None:
+        news = asyncio.Event()
+        self._world.on_expiry_change = news.set
+        self.clock.watch(news.set)
+        while True:
+            news.clear()
+            self._world.expire_due()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._idle_s()):
+                    await news.wait()
+
+    def _idle_s(self) -> float | None:
+        next_at = self._world.next_expiry_at()
+        if next_at is None:
+            return None
+        return max((next_at - self.clock.now()).total_seconds(), 0.0)
+
+
+def create_sandbox(settings: SandboxSettings, *, clock: Clock | None = None) -> Sandbox:
+    """Return a sandbox with the state its file holds; share `clock` with the service."""
+    return Sandbox(settings, clock or Clock())
+
+
+def create_app(settings: SandboxSettings, *, clock: Clock | None = None) -> Starlette:
+    """Return the sandbox as an app of its own."""
+    sandbox = create_sandbox(settings, clock=clock)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with sandbox.run():
+            yield
+
+    return Starlette(routes=list(sandbox.routes), lifespan=lifespan)

@@ -1,0 +1,184 @@
+"""Sending webhooks: in order per registration, blocked per payment, never all at once.
+
+A lane holds one payment's deliveries to one registration; only its head may go out.
+Heads wait in one heap until they are due, then line up per registration, oldest event
+first. One shared pool bounds what is in flight, whatever is pending.
+"""
+
+import asyncio
+import heapq
+import logging
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from service.sandbox.deliveries import Delivery
+from service.sandbox.registrations import Registration, answered, failed
+from service.sandbox.schedule import is_given_up, next_attempt_at
+from service.sandbox.world import World
+
+# Tries one attempt; says whether the answer was 200 in time.
+Send = Callable[[Registration, bytes], Awaitable[bool]]
+
+_LOG = logging.getLogger("betalbar.sandbox")
+
+
+def report_crash(task: asyncio.Task[None]) -> None:
+    """Log the error that ended a task in the background, if one did."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOG.error("the sandbox lost a task", exc_info=error)
+
+
+class Dispatcher:
+    """Get every pending delivery out, or give it up as Vipps would."""
+
+    def __init__(self, world: World, send: Send) -> None:
+        self._world = world
+        self._send = send
+        self._lanes: dict[tuple[str, ...], deque[Delivery]] = {}
+        self._waiting: list[tuple[datetime, int, Delivery]] = []
+        self._ready: dict[str, list[tuple[int, Delivery]]] = {}
+        self._busy: Counter[str] = Counter()
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        for delivery in world.deliveries.rows.values():
+            self.add(delivery)
+
+    def add(self, delivery: Delivery) -> None:
+        """Line up a stored delivery behind those of its lane."""
+        lane = self._lanes.setdefault(delivery.lane, deque())
+        lane.append(delivery)
+        if len(lane) == 1:
+            self._wait(delivery)
+
+    async def run(self) -> None:
+        """Deliver until cancelled; what is in flight then is tried again after a restart."""
+        try:
+            while True:
+                self._news.clear()
+                self._ripen()
+                self._start_attempts()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._idle_s()):
+                        await self._news.wait()
+        finally:
+            for attempt in self._attempts:
+                attempt.cancel()
+            await asyncio.gather(*self._attempts, return_exceptions=True)
+
+    def _wait(self, delivery: Delivery) -> None:
+        heapq.heappush(self._waiting, (delivery.due_at, delivery.number, delivery))
+        self._news.set()
+
+    def _ripen(self) -> None:
+        now = self._world.clock.real_now()
+        while self._waiting and self._waiting[0][0] <= now:
+            _, number, delivery = heapq.heappop(self._waiting)
+            line = self._ready.setdefault(delivery.registration_id, [])
+            heapq.heappush(line, (number, delivery))
+
+    def _idle_s(self) -> float | None:
+        if not self._waiting:
+            return None
+        wait = self._waiting[0][0] - self._world.clock.real_now()
+        return max(wait.total_seconds(), 0.0)
+
+    def _start_attempts(self) -> None:
+        settings = self._world.settings
+        room = settings.deliveries_in_flight_max - len(self._attempts)
+        while room > 0:
+            started = 0
+            # One from each registration in turn, so that a busy one starves nobody.
+            for registration_id in list(self._ready):
+                is_full = self._busy[registration_id] >= settings.deliveries_per_registration_max
+                if room > 0 and not is_full:
+                    self._start(registration_id)
+                    room, started = room - 1, started + 1
+            if not started:
+                return
+
+    def _start(self, registration_id: str) -> None:
+        line = self._ready[registration_id]
+        _, delivery = heapq.heappop(line)
+        if not line:
+            del self._ready[registration_id]
+        self._busy[registration_id] += 1
+        attempt = asyncio.create_task(self._attempt(delivery))
+        self._attempts.add(attempt)
+        # Only the end of the task frees its place: earlier, the loop would count it twice.
+        attempt.add_done_callback(partial(self._ended, registration_id))
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        registration = self._world.registrations.get(delivery.registration_id)
+        if registration is None:
+            self._drop(delivery)
+        elif await self._send(registration, delivery.body.encode()):
+            self._succeed(delivery)
+        else:
+            self._fail(delivery)
+
+    def _ended(self, registration_id: str, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        self._busy[registration_id] -= 1
+        report_crash(attempt)
+        self._news.set()
+
+    def _succeed(self, delivery: Delivery) -> None:
+        # The registration may have been deleted meanwhile; then only the row has to go.
+        registration = self._world.registrations.get(delivery.registration_id)
+        transaction = self._world.store.begin()
+        transaction.delete(self._world.deliveries, delivery.key)
+        if registration is not None and registration.failing_since is not None:
+            now_well = answered(registration)
+            transaction.put(self._world.registrations, registration.id, row=now_well)
+        transaction.commit()
+        self._advance(delivery)
+
+    def _fail(self, delivery: Delivery) -> None:
+        now, scale = self._world.clock.real_now(), self._world.settings.retry_scale
+        registration = self._world.registrations.get(delivery.registration_id)
+        if registration is None:
+            self._drop(delivery)
+            return
+        failing = failed(registration, now)
+        if failing.failing_since and is_given_up(failing.failing_since, now, scale=scale):
+            self._delete_registration(registration)
+            self._drop(delivery)
+            return
+        if failing is not registration:
+            self._world.save(self._world.registrations, failing.id, row=failing)
+        self._retry(delivery, now)
+
+    def _retry(self, delivery: Delivery, now: datetime) -> None:
+        attempts, first_at = delivery.attempts + 1, delivery.first_at or now
+        scale = self._world.settings.retry_scale
+        due_at = next_attempt_at(attempts, now, first_at=first_at, scale=scale)
+        if due_at is None:
+            self._drop(delivery)
+            return
+        again = replace(delivery, attempts=attempts, first_at=first_at, due_at=due_at)
+        self._world.save(self._world.deliveries, again.key, row=again)
+        self._lanes[delivery.lane][0] = again
+        self._wait(again)
+
+    def _delete_registration(self, registration: Registration) -> None:
+        transaction = self._world.store.begin()
+        transaction.delete(self._world.registrations, registration.id)
+        transaction.commit()
+
+    def _drop(self, delivery: Delivery) -> None:
+        transaction = self._world.store.begin()
+        transaction.delete(self._world.deliveries, delivery.key)
+        transaction.commit()
+        self._advance(delivery)
+
+    def _advance(self, delivery: Delivery) -> None:
+        lane = self._lanes[delivery.lane]
+        lane.popleft()
+        if lane:
+            self._wait(lane[0])
+        else:
+            del self._lanes[delivery.lane]

@@ -1,0 +1,181 @@
+"""The way every API call takes: chaos, keys, limits, the call itself, and its answer.
+
+What happens between reading the body and the answer is one synchronous piece, so no
+two calls are ever half done at once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from service.sandbox.fields import Faults
+from service.sandbox.problems import Denied, Refused, plain
+from service.sandbox.tokens import Tokens
+from service.sandbox.world import World
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+BODY_BYTES_MAX = 1_048_576
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Shape(NamedTuple):
+    """How an API says no: the body made of refusal, path and trace id, and its type."""
+
+    render: Callable[[Refused, str, str], dict[str, Any]]
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One API call, read and let through; header names are lower case."""
+
+    method: str
+    path: str
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    now: datetime
+
+    @property
+    def msn(self) -> str:
+        """Return the sales unit the call is for, empty where none is named."""
+        return self.headers.get("merchant-serial-number", "")
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """Return the idempotency key, if one was sent."""
+        return self.headers.get("idempotency-key")
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the body as a JSON object. Raises: Refused."""
+        try:
+            parsed = orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise plain(400, "The request body is not JSON.") from error
+        if not isinstance(parsed, dict):
+            raise plain(400, "The request body must be a JSON object.")
+        return parsed
+
+
+Handle = Callable[[Call], Response]
+
+
+class Silence(Response):
+    """The answer that never comes: chaos acted and then lets the caller wait.
+
+    After `silence_s` a gateway's 504 ends the wait, which says as little of the outcome.
+    """
+
+    def __init__(self, silence_s: float) -> None:
+        super().__init__(status_code=504)
+        self._silence_s = silence_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait for the caller to hang up, or else answer 504."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._silence_s):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return
+        await super().__call__(scope, receive, send)
+
+
+class Gate:
+    """Stand in front of the APIs of one sandbox."""
+
+    def __init__(self, world: World, tokens: Tokens) -> None:
+        self.world = world
+        self._tokens = tokens
+
+    def route(
+        self, path: str, method: str, *, handle: Handle, shape: Shape, needs_token: bool = True
+    ) -> Route:
+        """Return the route of one API operation."""
+        endpoint = self._endpoint(handle, shape, needs_token=needs_token)
+        return Route(path, endpoint, methods=[method], max_body_size=BODY_BYTES_MAX)
+
+    def _endpoint(self, handle: Handle, shape: Shape, *, needs_token: bool) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            call = Call(
+                request.method,
+                request.url.path,
+                request.path_params,
+                request.headers,
+                await request.body(),
+                self.world.clock.real_now(),
+            )
+            fate = self.world.chaos.call_fate()
+            if fate.status is not None:
+                return _trouble(fate.status)
+            answer = self._answer(call, handle, shape=shape, needs_token=needs_token)
+            return Silence(self.world.settings.silence_s) if fate.is_silent else answer
+
+        return endpoint
+
+    def _answer(self, call: Call, handle: Handle, *, shape: Shape, needs_token: bool) -> Response:
+        try:
+            if needs_token:
+                self._tokens.check(call.headers, call.now)
+            return handle(call)
+        except Denied as denied:
+            return _denial(denied)
+        except Refused as refused:
+            body = shape.render(refused, call.path, self.world.ids.trace_id())
+            return json_response(body, refused.status, media_type=shape.media_type)
+
+
+def json_response(body: object, status: int = 200, *, media_type: str = JSON) -> Response:
+    """Return an answer with this JSON body."""
+    return Response(orjson.dumps(body), status, media_type=media_type)
+
+
+def problem(refused: Refused, path: str, trace_id: str) -> dict[str, Any]:
+    """Render a refusal as ePayment and Webhooks do."""
+    # Vipps names its own path there, which is without the API's prefix.
+    return refused.as_problem(path.removeprefix("/epayment").removeprefix("/webhooks"), trace_id)
+
+
+def order_problem(refused: Refused, path: str, trace_id: str) -> dict[str, Any]:
+    """Render a refusal as Order Management does."""
+    return refused.as_order_problem(trace_id)
+
+
+PROBLEM_SHAPE = Shape(problem, PROBLEM)
+ORDER_SHAPE = Shape(order_problem, JSON)
+
+
+def check_headers(call: Call, *, system_max: int) -> None:
+    """Pass if the headers every API asks for are well formed. Raises: Refused."""
+    faults = Faults()
+    is_msn = call.msn.isascii() and call.msn.isdigit() and 4 <= len(call.msn) <= 10
+    reason = "The header must match the regular expression '^[0-9]{4,10}$'."
+    faults.expect(is_msn, "Merchant-Serial-Number", reason=reason)
+    for name in ("Name", "Version", "Plugin-Name", "Plugin-Version"):
+        header = f"Vipps-System-{name}"
+        fits = len(call.headers.get(header.lower(), "")) <= system_max
+        faults.expect(fits, header, reason=f"The header must be at most {system_max} characters.")
+    faults.settle()
+
+
+def _denial(denied: Denied) -> Response:
+    answer = json_response(denied.as_json(), denied.status)
+    if denied.retry_after_s is not None:
+        answer.headers["Retry-After"] = str(denied.retry_after_s)
+    return answer
+
+
+def _trouble(status: int) -> Response:
+    if status == 429:
+        return _denial(Denied(429, "Rate limit is exceeded.", retry_after_s=1))
+    return _denial(Denied(status, "Internal server error"))
