@@ -1,0 +1,36 @@
+"""What a refusal tells."""
+
+import pickle
+
+from statemachine import GuardFailed, MachineError, Reason, State, TransitionRefused, Trigger
+
+
+def test_refusal_says_what_is_possible_instead() -> None:
+    """A merchant who cannot do one thing reads what else can be done."""
+    error = TransitionRefused(State.CAPTURED, Trigger.PUSH, (Trigger.CAPTURE, Trigger.REFUND))
+
+    assert str(error) == "push is not possible from captured; possible: capture, refund"
+
+
+def test_refusal_at_the_ends_names_them() -> None:
+    """Before the first state and after the last one there is nothing."""
+    before = TransitionRefused(None, Trigger.PUSH, (Trigger.CREATE,))
+    behind = TransitionRefused(State.REFUNDED, Trigger.PUSH, ())
+
+    assert str(before) == "push is not possible from nothing; possible: create"
+    assert str(behind) == "push is not possible from refunded; possible: nothing"
+
+
+def test_errors_share_one_base_that_is_never_raised() -> None:
+    """Whoever only wants to know "no" catches one class."""
+    assert set(MachineError.__subclasses__()) == {TransitionRefused, GuardFailed}
+
+
+def test_errors_survive_pickling() -> None:
+    """A refusal in another process arrives whole."""
+    error = GuardFailed(State.PUSHED, Trigger.EXPIRE, (), Reason("payment_may_live", "it may"))
+
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
+
+    assert (copy.state, copy.trigger, copy.possible) == (State.PUSHED, Trigger.EXPIRE, ())
+    assert (copy.code, str(copy)) == ("payment_may_live", "expire from pushed refused: it may")
