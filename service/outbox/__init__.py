@@ -1,0 +1,1 @@
+"""What merchants are told: subscriptions, the fan-out of the feed, and its delivery."""

@@ -1,0 +1,203 @@
+"""An httpx transport whose connections end at vetted addresses only.
+
+aiohttp does the work: httpx's own pool scans every connection for each request (measured:
+402 deliveries/s against 2 888 with this, 64 in flight). Two of its seams are ours: the resolver,
+which sees a name's answers, and the socket factory, which sees the very address that is connected
+to, whatever spelling led there.
+"""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiohttp
+import anyio.to_thread
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from webhooks import ForbiddenTarget
+from webhooks.addresses import Network
+from webhooks.targets import check_url, vet_for
+
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
+
+# A name may have any number of addresses and all are vetted, but we do not knock at every one.
+_ADDRESSES_MAX = 4
+# getaddrinfo blocks a thread for as long as a stranger's name server likes; these threads are
+# shared with nobody, so that only deliveries to names wait.
+_LOOKUPS_MAX = 32
+# Below the five seconds of Node and uvicorn: who reuses a connection just as it is closed gets no
+# answer, and a POST is not repeated on the spot.
+_KEEPALIVE_S = 4
+_CONNECTIONS_MAX = 100
+# One host's share of them; many merchants may well sit behind one.
+_CONNECTIONS_PER_HOST_MAX = 32
+_BUFFER_BYTES = 16 * 1024
+_HEADERS_MAX = 100
+
+
+class SendFailed(httpx.TransportError):
+    """Nothing, or nothing readable, came back; `kind` says why in one word."""
+
+    def __init__(self, kind: str) -> None:
+        """Keep the word; never an address, since it is shown to merchants."""
+        super().__init__(kind)
+        self.kind = kind
+
+
+def system_resolve() -> Resolve:
+    """Return a resolver that asks the machine's own, in threads of its own."""
+    limiter: list[anyio.CapacityLimiter] = []
+
+    async def resolve(host: str) -> Sequence[str]:
+        if not limiter:  # it belongs to the running loop
+            limiter.append(anyio.CapacityLimiter(_LOOKUPS_MAX))
+        found = await anyio.to_thread.run_sync(
+            _look_up, host, abandon_on_cancel=True, limiter=limiter[0]
+        )
+        return list(dict.fromkeys(found))
+
+    return resolve
+
+
+@asynccontextmanager
+async def vetted_transport(
+    *, allow: Sequence[Network], resolve: Resolve, tls: ssl.SSLContext
+) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    """Open a transport that reaches public addresses and those in `allow`.
+
+    One session per scheme, because plain http is held to `allow` on each connection and a
+    connector does not tell its resolver the scheme."""
+    async with (
+        _session("https", allow, resolve, tls) as https,
+        _session("http", allow, resolve, tls) as http,
+    ):
+        yield _Transport({"https": https, "http": http})
+
+
+def _session(
+    scheme: str, allow: Sequence[Network], resolve: Resolve, tls: ssl.SSLContext
+) -> aiohttp.ClientSession:
+    def open_socket(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
+        family, kind, protocol, _, address = info
+        # The last word, on the address itself; a literal in a URL meets no resolver.
+        check_url(_literal_url(scheme, address[0], address[1]), allow=allow)
+        return socket.socket(family, kind, protocol)
+
+    connector = aiohttp.TCPConnector(
+        ssl=tls,
+        resolver=_VettingResolver(scheme, allow, resolve),
+        socket_factory=open_socket,
+        use_dns_cache=False,
+        limit=_CONNECTIONS_MAX,
+        limit_per_host=_CONNECTIONS_PER_HOST_MAX,
+        keepalive_timeout=_KEEPALIVE_S,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),  # the caller's deadline is the only one
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=_BUFFER_BYTES,
+        max_headers=_HEADERS_MAX,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+    )
+
+
+class _VettingResolver(AbstractResolver):
+    """Answers with a name's addresses when every one of them may be connected to."""
+
+    def __init__(self, scheme: str, allow: Sequence[Network], resolve: Resolve) -> None:
+        self._scheme, self._allow, self._resolve = scheme, allow, resolve
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        target = check_url(f"{self._scheme}://{host}:{port}/", allow=self._allow)
+        vetted = vet_for(target, await self._resolve(host), allow=self._allow)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address),
+                port=port,
+                family=socket.AF_INET if address.version == 4 else socket.AF_INET6,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in vetted[:_ADDRESSES_MAX]
+        ]
+
+    async def close(self) -> None:
+        """Hold nothing that must be let go."""
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """Hands httpx's requests to aiohttp, and its answers back undecoded."""
+
+    def __init__(self, sessions: dict[str, aiohttp.ClientSession]) -> None:
+        self._sessions = sessions
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        body = await request.aread()
+        with _border():
+            answer = await self._sessions[request.url.scheme].request(
+                request.method,
+                URL(str(request.url), encoded=True),
+                data=body,
+                headers=request.headers.multi_items(),
+                allow_redirects=False,
+            )
+        # aiohttp has already undone the transfer coding; httpx must not look for it.
+        headers = [(k, v) for k, v in answer.raw_headers if k.lower() != b"transfer-encoding"]
+        return httpx.Response(answer.status, headers=headers, stream=_Answer(answer))
+
+
+class _Answer(httpx.AsyncByteStream):
+    """The bytes of one answer's body, as they come."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _border():
+            async for chunk in self._answer.content.iter_any():
+                yield chunk
+
+    async def aclose(self) -> None:
+        # Gives the connection back where the body was read to its end, else closes it.
+        self._answer.close()
+
+
+@contextmanager
+def _border() -> Iterator[None]:
+    """Translate what aiohttp raises into one word, most specific first."""
+    try:
+        yield
+    except ForbiddenTarget as error:
+        raise SendFailed("forbidden_target") from error
+    except aiohttp.ClientConnectorDNSError as error:
+        raise SendFailed("dns") from error
+    except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+        raise SendFailed("tls") from error
+    except TimeoutError:
+        raise  # the caller's deadline, or the system's own patience
+    except aiohttp.ClientConnectorError as error:
+        is_refused = isinstance(error.os_error, ConnectionRefusedError)
+        raise SendFailed("refused" if is_refused else "unreachable") from error
+    except (aiohttp.ServerDisconnectedError, OSError) as error:
+        raise SendFailed("disconnected") from error
+    except (aiohttp.ClientError, ValueError) as error:
+        raise SendFailed("protocol") from error
+
+
+def _look_up(host: str) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+def _literal_url(scheme: str, address: str, port: int) -> str:
+    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}/"

