@@ -1,0 +1,57 @@
+# Every target works on a fresh clone: they all start by making what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+CODE := service statemachine webhooks tests
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --quiet --custom-compile-command 'make lock'
+
+# Two workers fill two cores; a test file stays with one worker, so that each starts its
+# PostgreSQL once and not once per test.
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check fmt lock
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything pinned, and the betalbar command in it
+
+run: $(STAMP) ## Serve with SQLite, the built-in sandbox and sample invoices
+	$(BIN)/betalbar serve --samples
+
+demo: $(STAMP) ## Play a whole story in the terminal, in under a minute
+	$(BIN)/betalbar demo
+
+test: $(STAMP) ## Run every test
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+check: $(STAMP) ## Check format, lint, types, imports, and the two cores' coverage
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
+	$(BIN)/python -m pytest -q --cov --cov-report=term tests/statemachine tests/webhooks
+
+fmt: $(STAMP) ## Format the code, and mend what the linter can
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+lock: $(STAMP) ## Pin the dependencies of pyproject.toml again, with hashes
+	$(LOCK) --upgrade --output-file requirements.txt
+	$(LOCK) --upgrade --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+# The stamp is newer than its inputs exactly as long as nothing needs to be done.
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Betalbar needs Python 3.11 or newer, and $(PYTHON) is older or missing."; \
+		echo "Name another one: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) can't make virtual environments. On Debian and Ubuntu they come apart:"; \
+		echo "  apt install python3-venv"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
