@@ -1,0 +1,105 @@
+"""One HTTP request to Vipps and its answer, within bounds."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.metadata import version
+
+import httpx
+import orjson
+
+from service.clock import real_now
+from service.vipps.answer import ANSWER_BYTES_MAX, Answer, no_answer, parse_answer
+from webhooks.retry import parse_retry_after
+
+# Vipps usually answers within two seconds. Longer than this, and a command's lease and a graceful
+# stop (10 s too) would wait on it; the outcome is then unknown and settled by the next try.
+TIMEOUT_S = 10.0
+# All of one process's calls. A worker runs a handful at once; the rest is for reads by people.
+CONNECTIONS_MAX = 20
+
+_SYSTEM = "Betalbar"
+_VERSION = version("betalbar")[:30]
+
+# Asked for by Vipps on every call, each at most 30 characters.
+# Source: developer.vippsmobilepay.com/docs/knowledge-base/http-headers/
+SYSTEM_HEADERS: Mapping[str, str] = {
+    "Vipps-System-Name": _SYSTEM,
+    "Vipps-System-Version": _VERSION,
+    "Vipps-System-Plugin-Name": _SYSTEM,
+    "Vipps-System-Plugin-Version": _VERSION,
+}
+
+
+def new_http(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+    """Return a client fit for Vipps: bounded pool, no redirects, no proxies, no cookies.
+
+    `transport` replaces the network, for an application in this process. Close it yourself."""
+    return httpx.AsyncClient(
+        transport=transport,
+        headers={"User-Agent": f"{_SYSTEM}/{_VERSION}"},
+        timeout=TIMEOUT_S,
+        limits=httpx.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=30.0),
+        follow_redirects=False,
+        # Neither a proxy nor a .netrc from the environment may come between us and Vipps.
+        trust_env=False,
+        # A cookie set for one sales unit would be sent with another's calls.
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Sends single requests; knows nothing of tokens, keys or retries."""
+
+    base_url: str
+    http: httpx.AsyncClient
+    now: Callable[[], datetime] = real_now
+    monotonic: Callable[[], float] = time.monotonic
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Return the answer; a broken or oversized one is no answer. Raises nothing of httpx.
+
+        The total time is the caller's to bound: httpx bounds only each single read."""
+        started = self.monotonic()
+        # Plain bytes only: a compressed answer could unpack to any size.
+        sent = {"Accept-Encoding": "identity", **headers}
+        content = None if body is None else orjson.dumps(body)
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            async with self.http.stream(
+                method, self.base_url + path, headers=sent, content=content
+            ) as response:
+                raw = await _read_bounded(response)
+        except httpx.HTTPError:
+            return no_answer(self.elapsed_ms(started))
+        return parse_answer(
+            response.status_code,
+            raw,
+            retry_after_s=parse_retry_after(response.headers.get("Retry-After", ""), self.now()),
+            latency_ms=self.elapsed_ms(started),
+        )
+
+    def elapsed_ms(self, started: float) -> int:
+        """Return the whole milliseconds since an instant of `monotonic`."""
+        return int((self.monotonic() - started) * 1000)
+
+
+async def _read_bounded(response: httpx.Response) -> bytes:
+    """Return the body, or just more than the limit of one that is too long."""
+    raw = bytearray()
+    async for chunk in response.aiter_raw():
+        raw += chunk
+        if len(raw) > ANSWER_BYTES_MAX:
+            break
+    return bytes(raw)
