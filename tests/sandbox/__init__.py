@@ -1,0 +1,1 @@
+"""Tests of the Vipps look-alike, from outside, over real HTTP."""

@@ -1,0 +1,46 @@
+"""The sandbox that most tests share, each as a sales unit of its own."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from tests.sandbox import conformance, harness
+
+_MSNS = count(200_000)
+
+
+@pytest.fixture(scope="session")
+def shared_url() -> Iterator[str]:
+    """Serve one sandbox for all tests that leave its clock and its chaos alone."""
+    with harness.sandbox() as caller:
+        yield str(caller.client.base_url)
+
+
+@pytest.fixture
+def merchant(shared_url: str) -> Iterator[harness.Merchant]:
+    """Give a merchant with a sales unit that nobody used before."""
+    with harness.merchant(shared_url) as caller:
+        caller.msn = str(next(_MSNS))
+        yield caller
+
+
+@pytest.fixture
+def lone_merchant() -> Iterator[harness.Merchant]:
+    """Give a merchant at a sandbox of their own, whose clock may be turned."""
+    with harness.sandbox() as caller:
+        yield caller
+
+
+@pytest.fixture
+def receiver() -> Iterator[harness.Receiver]:
+    """Give an address for webhooks."""
+    with harness.receiver() as address:
+        yield address
+
+
+@pytest.fixture
+def openapi() -> None:
+    """Skip loudly where Vipps's OpenAPI files are not at hand."""
+    if conformance.folder() is None:
+        pytest.skip(conformance.HOW_TO_GET_THEM)

@@ -1,0 +1,300 @@
+"""A live sandbox, a merchant that calls it and an address that hears of it."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.sandbox import Clock, SandboxSettings, create_app
+from service.sandbox.registrations import EVENT_TYPES
+from tests.sandbox import conformance
+from webhooks import vipps
+
+WAIT_S = 20.0
+MSN = "123456"
+OTHER_MSN = "654321"
+CALM = SandboxSettings(has_rate_limits=False)
+
+Json = dict[str, Any]
+
+
+class TurnableClock:
+    """Real time that a test may turn ahead, for tokens and rate limits."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        """Return the turned time."""
+        return datetime.now(UTC) + self.ahead
+
+
+@contextmanager
+def served(app: ASGIApp) -> Iterator[str]:
+    """Serve the app on a free port of the loopback; give its URL."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    # Listening before the server runs, so that nobody has to wait for it.
+    listener.listen(128)
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@contextmanager
+def sandbox(
+    settings: SandboxSettings = CALM, *, real_now: Callable[[], datetime] | None = None
+) -> Iterator["Merchant"]:
+    """Serve a sandbox; give a merchant who knows its way."""
+    clock = Clock() if real_now is None else Clock(real_now)
+    with served(create_app(settings, clock=clock)) as url, merchant(url) as caller:
+        yield caller
+
+
+@contextmanager
+def merchant(url: str) -> Iterator["Merchant"]:
+    """Give a merchant who calls the sandbox at that URL."""
+    hooks = {"response": [_check]}
+    with httpx.Client(base_url=url, event_hooks=hooks, timeout=WAIT_S) as client:
+        yield Merchant(client)
+
+
+def _check(answer: httpx.Response) -> None:
+    answer.read()
+    conformance.check_answer(answer)
+
+
+@dataclass
+class Merchant:
+    """Someone with keys; every answer they get is held against Vipps's OpenAPI files."""
+
+    client: httpx.Client
+    msn: str = MSN
+    token: str | None = None
+    keys: dict[str, str] = field(
+        default_factory=lambda: {
+            "client_id": "a-client",
+            "client_secret": "a-secret",
+            "Ocp-Apim-Subscription-Key": "a-key",
+        }
+    )
+
+    def get_token(self) -> httpx.Response:
+        """Ask for an access token."""
+        headers = self.keys | {"Merchant-Serial-Number": self.msn}
+        return self.client.post("/accesstoken/get", headers=headers)
+
+    def headers(self, **more: str) -> dict[str, str]:
+        """Return the headers of an API call, with a token fetched once."""
+        if self.token is None:
+            self.token = self.get_token().json()["access_token"]
+        return {
+            "Authorization": f"Bearer {self.token}",
+            "Ocp-Apim-Subscription-Key": self.keys["Ocp-Apim-Subscription-Key"],
+            "Merchant-Serial-Number": self.msn,
+        } | more
+
+    def call(
+        self, method: str, path: str, *, body: object = None, key: str | None = None
+    ) -> httpx.Response:
+        """Call an API, with an idempotency key if one is given."""
+        headers = self.headers(**({} if key is None else {"Idempotency-Key": key}))
+        return self.client.request(method, path, headers=headers, json=body)
+
+    def create(self, body: Json, *, key: str | None = None) -> httpx.Response:
+        """Ask for a payment; the key is the reference's unless another is given."""
+        key = key or f"create-{body.get('reference')}"[:50]
+        return self.call("POST", "/epayment/v1/payments", body=body, key=key)
+
+    def adjust(
+        self, operation: str, reference: str, *, value: int, key: str, currency: str = "NOK"
+    ) -> httpx.Response:
+        """Capture or refund."""
+        body = {"modificationAmount": {"currency": currency, "value": value}}
+        path = f"/epayment/v1/payments/{reference}/{operation}"
+        return self.call("POST", path, body=body, key=key)
+
+    def cancel(
+        self, reference: str, *, body: object = None, key: str | None = None
+    ) -> httpx.Response:
+        """Cancel."""
+        path = f"/epayment/v1/payments/{reference}/cancel"
+        return self.call("POST", path, body=body, key=key)
+
+    def get(self, reference: str) -> Json:
+        """Read a payment."""
+        found: Json = self.call("GET", f"/epayment/v1/payments/{reference}").json()
+        return found
+
+    def events(self, reference: str) -> list[Json]:
+        """Read a payment's event log."""
+        found: list[Json] = self.call("GET", f"/epayment/v1/payments/{reference}/events").json()
+        return found
+
+    def names(self, reference: str) -> list[str]:
+        """Read the names in a payment's event log."""
+        return [event["name"] for event in self.events(reference)]
+
+    def act(self, name: str, reference: str, **body: Any) -> httpx.Response:
+        """Have the customer do something."""
+        named = {"msn": self.msn} | body
+        return self.client.post(f"/sandbox/payments/{reference}/{name}", json=named)
+
+    def advance(self, seconds: float) -> None:
+        """Turn the business clock."""
+        answer = self.client.post("/sandbox/clock", json={"advanceSeconds": seconds})
+        assert answer.status_code == 200, answer.text
+
+    def effects(self) -> list[Json]:
+        """Read the ledger of what really happened to this sales unit's payments."""
+        items: list[Json] = self.client.get("/sandbox/effects").json()["items"]
+        return [item for item in items if item["msn"] == self.msn]
+
+    def register(self, url: str, *, events: tuple[str, ...] = EVENT_TYPES) -> Json:
+        """Register an address for webhooks."""
+        body = {"url": url, "events": list(events)}
+        answer = self.call("POST", "/webhooks/v1/webhooks", body=body)
+        assert answer.status_code == 201, answer.text
+        found: Json = answer.json()
+        return found
+
+    def registrations(self) -> list[Json]:
+        """List the registrations."""
+        found: list[Json] = self.call("GET", "/webhooks/v1/webhooks").json()["webhooks"]
+        return found
+
+
+def a_payment(reference: str = "invoice-0001", **changes: Any) -> Json:
+    """Return the body of a pushed payment; a change to None leaves the field out."""
+    body = {
+        "amount": {"currency": "NOK", "value": 20_000},
+        "paymentMethod": {"type": "WALLET"},
+        "customer": {"phoneNumber": "4791234567"},
+        "reference": reference,
+        "userFlow": "PUSH_MESSAGE",
+        "paymentDescription": "Invoice 1",
+    } | changes
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def a_receipt() -> Json:
+    """Return a receipt of one line."""
+    line = {
+        "name": "Travel insurance",
+        "id": "12345",
+        "totalAmount": 20_000,
+        "totalAmountExcludingTax": 16_000,
+        "totalTaxAmount": 4_000,
+        "taxRate": 2500,
+    }
+    return {"orderLines": [line], "bottomLine": {"currency": "NOK"}}
+
+
+def a_long_payment(reference: str = "invoice-0001", **changes: Any) -> Json:
+    """Return the body of a payment that waits in the app for twelve hours."""
+    expires_at = (datetime.now(UTC) + timedelta(hours=12)).isoformat()
+    return a_payment(reference, **{"expiresAt": expires_at, "receipt": a_receipt()} | changes)
+
+
+def code_of(answer: httpx.Response) -> str:
+    """Return the domain code of a refusal, or the fields it names."""
+    return ",".join(
+        d["reason"] if d["name"] == "ErrorCode" else d["name"]
+        for d in answer.json()["extraDetails"]
+    )
+
+
+@dataclass(frozen=True)
+class Received:
+    """One webhook as it came in."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at: datetime
+
+    @property
+    def event(self) -> Json:
+        """Return the body, which must be what Vipps might have sent."""
+        event: Json = json.loads(self.body)
+        conformance.check_webhook(event)
+        return event
+
+    @property
+    def name(self) -> str:
+        """Return what happened."""
+        return str(self.event["name"])
+
+    def verify(self, url: str, secret: str) -> None:
+        """Fail unless this is signed for that address with that secret."""
+        host, path = vipps.authority_and_path(url)
+        pairs = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+        request = vipps.SignedRequest("POST", path, host, pairs, self.body)
+        vipps.verify(request, [secret], self.at)
+
+
+@dataclass
+class Receiver:
+    """An address for webhooks; `answer_with` decides the status, 0 meaning never."""
+
+    url: str = ""
+    received: list[Received] = field(default_factory=list)
+    answer_with: Callable[[Received], int] = lambda _: 200
+    _news: threading.Condition = field(default_factory=threading.Condition)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take one webhook in."""
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            part = await receive()
+            body, more = body + part.get("body", b""), part.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        came_in = Received(scope["path"], headers, body, datetime.now(UTC))
+        with self._news:
+            self.received.append(came_in)
+            self._news.notify_all()
+        status = self.answer_with(came_in)
+        if status == 0:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def wait_for(self, count: int) -> list[Received]:
+        """Return what came in, once it is that many."""
+        return self.wait_until(lambda received: len(received) >= count)
+
+    def wait_until(self, is_enough: Callable[[list[Received]], bool]) -> list[Received]:
+        """Return what came in, once it is enough."""
+        with self._news:
+            is_there = self._news.wait_for(lambda: is_enough(self.received), WAIT_S)
+        names = [(r.event["reference"], r.name) for r in self.received]
+        assert is_there, f"after {WAIT_S} s there is only {names}"
+        return list(self.received)
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    """Serve an address that answers 200 to everything, until told otherwise."""
+    address = Receiver()
+    with served(address) as url:
+        address.url = f"{url}/webhooks/vipps/{MSN}?callback=webhook"
+        yield address
