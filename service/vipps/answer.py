@@ -68,7 +68,7 @@ def parse_answer(
 ) -> Answer:
     """Return what a status and a body say; never raise, whatever the bytes are.
 
-    An empty body is as good as `{}`: category and deletion have none."""
+    A body that is empty or no more than a text or number counts as `{}`."""
     body = _body(raw)
     if body is None and 200 <= status < 300:
         return no_answer(latency_ms)
@@ -90,7 +90,8 @@ def _body(raw: bytes) -> Mapping[str, object] | None:
         return None
     if isinstance(value, list):
         return {ITEMS: value}
-    return value if isinstance(value, dict) else None
+    # A bare text is what a category's success is (Order Management, `200Upserted`).
+    return value if isinstance(value, dict) else {}
 
 
 def _is_shallow(value: object, levels_left: int) -> bool:

@@ -36,9 +36,10 @@ class AccessToken:
 class Tokens:
     """The tokens of one process, one for each client id and MSN."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        """Start empty."""
+    def __init__(self, exchange: Exchange, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Start empty; `timeout_s` is for fetching one, whoever waits for it."""
         self._exchange = exchange
+        self._timeout_s = timeout_s
         self._kept: dict[_Owner, AccessToken] = {}
         self._fetching: dict[_Owner, asyncio.Task[AccessToken | Answer]] = {}
 
@@ -84,7 +85,7 @@ class Tokens:
             **SYSTEM_HEADERS,
         }
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 return await self._exchange.send("POST", "/accesstoken/get", headers=headers)
         except TimeoutError:
             return no_answer(self._exchange.elapsed_ms(started))

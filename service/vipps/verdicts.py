@@ -78,7 +78,7 @@ class Row:
 
 # The first try and at most five more; the link in the app is a courtesy.
 _ATTACH_TRIES_MAX = 6
-# A key that met a conflict may meet it for ever. After eight reads without any effect, some ten
+# A key that met a conflict may meet it for ever. After eight tries without any effect, some eight
 # minutes, a person has to look; asked for anew, the act gets a new key.
 _CONFLICT_TRIES_MAX = 8
 

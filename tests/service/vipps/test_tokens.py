@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.vipps.answer import Answer
 from service.vipps.exchange import Exchange, new_http
 from service.vipps.tokens import AccessToken, Tokens
 from tests.service.vipps.builders import REFERENCE, some_keys
@@ -153,6 +154,22 @@ async def test_token_outlives_the_call_that_asked_for_it() -> None:
     answer = await client.get_payment(KEYS, REFERENCE)
 
     assert (gave_up.status, answer.status, len(vipps.token_requests)) == (None, 200, 1)
+
+
+@pytest.mark.anyio
+async def test_token_that_never_comes_is_given_up_and_asked_for_again() -> None:
+    """One lost answer does not block a sales unit for ever."""
+    vipps = FakeVipps()
+    vipps.token_gate = asyncio.Event()
+    tokens = Tokens(Exchange(BASE_URL, new_http(vipps)), timeout_s=0.01)
+
+    lost = await tokens.get(KEYS)
+    vipps.token_gate.set()
+    found = await tokens.get(KEYS)
+
+    assert isinstance(lost, Answer)
+    assert lost.status is None
+    assert isinstance(found, AccessToken)
 
 
 @pytest.mark.anyio

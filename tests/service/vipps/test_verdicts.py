@@ -49,9 +49,10 @@ def test_unknown_outcome_of_a_cancel_is_read_first(status: int | None) -> None:
 
 
 @pytest.mark.parametrize("kind", CHANGING)
-def test_success_that_names_no_payment_is_an_unknown_outcome(kind: str) -> None:
+@pytest.mark.parametrize("raw", [b'{"hello":"world"}', b"null", b'"ok"', b"", b"[]", b"<html>"])
+def test_success_that_names_no_payment_is_an_unknown_outcome(kind: str, raw: bytes) -> None:
     """A 200 from something else than Vipps takes no money and makes no payment."""
-    assert judged(kind, parsed(200, b'{"hello":"world"}')).then is Then.AGAIN_SAME
+    assert judged(kind, parsed(200, raw)).then is Then.AGAIN_SAME
 
 
 @pytest.mark.parametrize("kind", BLOCKING)
