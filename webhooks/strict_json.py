@@ -15,14 +15,14 @@ BODY_BYTES_MAX = 65_536
 DEPTH_MAX = 16
 
 
-def loads(body: bytes) -> object:
+def loads(body: bytes, *, bytes_max: int = BODY_BYTES_MAX) -> object:
     """Return the value that a UTF-8 JSON text means to every reader alike.
 
-    Refused as `body`: more than 64 KiB, more than 16 levels, a member named twice, NaN and infinity
-    in any spelling, lone surrogates, a byte order mark, UTF-16. Raises: MalformedEvent.
+    Refused as `body`: more than `bytes_max`, more than 16 levels, a member named twice, NaN and
+    infinity in any spelling, lone surrogates, a byte order mark, UTF-16. Raises: MalformedEvent.
     """
-    if len(body) > BODY_BYTES_MAX:
-        raise MalformedEvent("body", "larger than 64 KiB")
+    if len(body) > bytes_max:
+        raise MalformedEvent("body", f"larger than {bytes_max // 1024} KiB")
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError as error:

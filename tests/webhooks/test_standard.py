@@ -287,6 +287,15 @@ def test_verify_changed_body_is_refused() -> None:
     assert refused(signed(signing_keys=(KEY,)), BODY + b" ") is SignatureMismatch
 
 
+def test_verify_signature_under_another_version_is_refused() -> None:
+    """A signature counts only as the kind it says it is."""
+    headers = signed(secrets=(), signing_keys=(KEY,))
+    relabelled = headers["webhook-signature"].replace("v1a,", "v1,")
+
+    assert standard.verify(headers, BODY, keys=[PUBLIC], now=NOW) == "evt_01JD"
+    assert refused(headers | {"webhook-signature": relabelled}) is SignatureMismatch
+
+
 def test_verify_without_keys_is_refused() -> None:
     """Who knows no key trusts nobody."""
     with pytest.raises(SignatureMismatch):

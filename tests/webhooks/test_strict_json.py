@@ -82,6 +82,15 @@ def test_loads_plain_text_is_read(body: bytes, value: object) -> None:
     assert strict_json.loads(body) == value
 
 
+def test_loads_with_another_limit_moves_the_size() -> None:
+    """A merchant's invoice may be larger than a webhook, up to its own limit exactly."""
+    body = b'"' + b"a" * 102_398 + b'"'
+
+    assert strict_json.loads(body, bytes_max=102_400) == "a" * 102_398
+    with pytest.raises(MalformedEvent, match="larger than 99 KiB"):
+        strict_json.loads(body, bytes_max=102_399)
+
+
 def test_loads_sixteen_levels_are_the_most() -> None:
     """Depth is allowed up to the limit exactly."""
     strict_json.loads(nested(16))
