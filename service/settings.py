@@ -17,7 +17,7 @@ from service.errors import SettingsInvalid
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Norway's long-living payments last at most 24 hours, others' 60 days (facts, section 1).
-_LIFETIME_S = {"NOK": 86_400, "DKK": 5_184_000, "EUR": 5_184_000}
+LIFETIME_S = {"NOK": 86_400, "DKK": 5_184_000, "EUR": 5_184_000}
 
 TIME_ZONES = {"NOK": "Europe/Oslo", "DKK": "Europe/Copenhagen", "EUR": "Europe/Helsinki"}
 
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     @property
     def payment_lifetime_s(self) -> int:
         """Return how long one payment of the first sales unit may live."""
-        return self.max_payment_lifetime_s or _LIFETIME_S[self.currency]
+        return self.max_payment_lifetime_s or LIFETIME_S[self.currency]
 
     @property
     def key_file(self) -> Path:

@@ -6,6 +6,8 @@ cures (measured: 361 of 400). `synchronous=FULL`, since a 200 to Vipps is a prom
 
 PostgreSQL: READ COMMITTED; what must not race is locked by row, in a fixed order:
 invoices by id, then the feed.
+
+`hide_parameters`: an error's text goes to the log, and parameters are people's data.
 """
 
 from collections.abc import Iterator
@@ -103,6 +105,7 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=BUSY_TIMEOUT_S,
+        hide_parameters=True,
         json_serializer=_dump,
         json_deserializer=orjson.loads,
         connect_args={"check_same_thread": False},
@@ -131,6 +134,7 @@ def _postgres_engine(url: str) -> Engine:
         pool_timeout=BUSY_TIMEOUT_S,
         # A server that was restarted must cost nobody an answer but those in flight.
         pool_pre_ping=True,
+        hide_parameters=True,
         json_serializer=_dump,
         json_deserializer=orjson.loads,
         connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS},

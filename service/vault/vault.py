@@ -9,9 +9,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session
+from sqlmodel import Session, col
 
+from service.store.inserts import insert_or_leave
 from service.store.tables import DataKey
 from service.vault.box import Box
 
@@ -77,15 +77,10 @@ def open_vault(session: Session, master_keys: Sequence[bytes], *, now: datetime)
     for purpose in _PURPOSES:
         wrapped = master.seal(os.urandom(32), place=f"data_key:{purpose}:wrapped")
         row = {"purpose": purpose, "wrapped": wrapped, "created_at": now}
-        session.execute(_insert_or_leave(session, row))
-    rows = session.execute(sa.select(DataKey.purpose, DataKey.wrapped)).all()
+        insert_or_leave(session, DataKey, row)
+    rows = session.execute(sa.select(col(DataKey.purpose), col(DataKey.wrapped))).all()
     keys = {p: master.open(w, place=f"data_key:{p}:wrapped") for p, w in rows}
     return Vault(master, keys)
-
-
-def _insert_or_leave(session: Session, row: dict[str, object]) -> sa.Insert:
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    return dialect.insert(DataKey).values(row).on_conflict_do_nothing()
 
 
 def _text(raw: bytes) -> str:

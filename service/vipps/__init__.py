@@ -7,11 +7,10 @@ requests and `reading` reads what Vipps tells of a payment, both without I/O. No
 from service.vipps.answer import Answer
 from service.vipps.client import VippsClient, new_http
 from service.vipps.keys import VippsKeys
-from service.vipps.verdicts import CommandKind, CommandVerdict, Then, judge
+from service.vipps.verdicts import CommandVerdict, Then, judge
 
 __all__ = [
     "Answer",
-    "CommandKind",
     "CommandVerdict",
     "Then",
     "VippsClient",

@@ -8,19 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from service.kinds import CommandKind
 from service.vipps.answer import Answer
 from webhooks.retry import backoff_s
-
-
-class CommandKind(StrEnum):
-    """What a command asks of Vipps; the same values as in the command's row."""
-
-    ATTACH_CATEGORY = "attach_category"
-    CREATE_PAYMENT = "create_payment"
-    CANCEL_PAYMENT = "cancel_payment"
-    CAPTURE = "capture"
-    REFUND = "refund"
-    READ_PAYMENT = "read_payment"
 
 
 class Then(StrEnum):

@@ -1,6 +1,6 @@
 """The tables, one module per subject; every constraint says what it prevents."""
 
-from service.store.tables.commands import Command, CommandAttempt, CommandKind, CommandStatus
+from service.store.tables.commands import Command, CommandAttempt, CommandStatus
 from service.store.tables.inbox import StoredVippsEvent
 from service.store.tables.invoices import (
     Act,
@@ -31,7 +31,6 @@ __all__ = [
     "Attempt",
     "Command",
     "CommandAttempt",
-    "CommandKind",
     "CommandStatus",
     "Customer",
     "DataKey",

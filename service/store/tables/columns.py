@@ -1,6 +1,7 @@
 """Column shapes that several tables share."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import SQLModel
@@ -16,9 +17,12 @@ SQLModel.metadata.naming_convention = {
 }
 
 
-def json_type() -> sa.JSON:
-    """Return a JSON column type in which None is SQL's NULL, not the text null."""
-    return sa.JSON(none_as_null=True)
+class Json(sa.JSON):
+    """JSON in which None is SQL's NULL, not the text `null`."""
+
+    def __init__(self) -> None:
+        """Take no arguments, so that the class itself can stand in a field."""
+        super().__init__(none_as_null=True)
 
 
 def one_of(column: str, values: Iterable[str], name: str) -> sa.CheckConstraint:
@@ -27,7 +31,7 @@ def one_of(column: str, values: Iterable[str], name: str) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"{column} IN ({listed})", name=name)
 
 
-def only_where(condition: str) -> dict[str, sa.TextClause]:
+def only_where(condition: str) -> dict[str, Any]:
     """Return the arguments that make an index partial on both databases."""
     clause = sa.text(condition)
     return {"sqlite_where": clause, "postgresql_where": clause}

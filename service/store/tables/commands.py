@@ -7,18 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from service.store.tables.columns import json_type, one_of, only_where
-
-
-class CommandKind(StrEnum):
-    """What a command asks of Vipps."""
-
-    ATTACH_CATEGORY = "attach_category"
-    CREATE_PAYMENT = "create_payment"
-    CANCEL_PAYMENT = "cancel_payment"
-    CAPTURE = "capture"
-    REFUND = "refund"
-    READ_PAYMENT = "read_payment"
+from service.kinds import CommandKind
+from service.store.tables.columns import Json, one_of, only_where
 
 
 class CommandStatus(StrEnum):
@@ -79,7 +69,7 @@ class Command(SQLModel, table=True):
     attempts: int = 0
     next_attempt_at: datetime  # while running: when the lease ends
     lease: str | None = None  # fencing token of the worker that runs it
-    answer: dict[str, Any] | None = Field(default=None, sa_type=json_type)
+    answer: dict[str, Any] | None = Field(default=None, sa_type=Json)
     created_at: datetime
     settled_at: datetime | None = None
 

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from service.store.tables.columns import json_type, one_of, only_where
+from service.store.tables.columns import Json, one_of, only_where
 from statemachine import PaymentState, State, Trigger
 
 SOURCES = (
@@ -37,7 +37,7 @@ class InvoiceRecord(SQLModel):
     payable_until: datetime
     # What the merchant sent and nothing changes: kid, orderLines, documentUrl,
     # returnUrl, metadata, replaces. One value, so that an event is built without joins.
-    terms: dict[str, Any] = Field(sa_type=json_type)
+    terms: dict[str, Any] = Field(sa_type=Json)
     creation_hash: bytes  # of the validated request: the same reference again must be the same
     page_lookup: bytes  # hash of the page's token, which is derived and never stored
 
@@ -52,9 +52,9 @@ class InvoiceRecord(SQLModel):
     authorized_by: str | None = None  # the payment whose money this is
     capture_guaranteed_until: datetime | None = None
     automatic_capture_off: bool = False
-    closing: str | None = None  # being withdrawn: 'cancel'; a faster customer is released
-    problem: dict[str, Any] | None = Field(default=None, sa_type=json_type)
-    paid_elsewhere: dict[str, Any] | None = Field(default=None, sa_type=json_type)
+    closing: str | None = None  # the act that withdraws it; a faster customer is released
+    problem: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    paid_elsewhere: dict[str, Any] | None = Field(default=None, sa_type=Json)
     created_at: datetime
     updated_at: datetime
 
@@ -75,10 +75,12 @@ class Invoice(InvoiceRecord, table=True):
         one_of("capture", ("manual", "automatic"), "capture_known"),
         sa.CheckConstraint("amount_minor > 0", name="amount_positive"),
         sa.CheckConstraint("sequence >= 1", name="created_first"),
-        # The last guard against taking or giving back more than there is (I9).
+        # The last guard against taking or giving back more than there is (I9). A payment
+        # withdrawn before authorization has `cancelled` without `authorized`.
         sa.CheckConstraint(
             "refunded_minor >= 0 AND refunded_minor <= captured_minor"
-            " AND captured_minor + cancelled_minor <= authorized_minor",
+            " AND (captured_minor + cancelled_minor <= authorized_minor"
+            " OR (authorized_minor = 0 AND captured_minor = 0))",
             name="money_adds_up",
         ),
     )
@@ -95,7 +97,7 @@ class PaymentRecord(SQLModel):
     user_flow: str
     state: str
     has_pushed: bool = False
-    is_being_replaced: bool = False
+    replacement_flow: str | None = None  # being withdrawn, to be followed by one of this flow
     psp_reference: str | None = None
     expires_at: datetime | None = None
     ends_at: datetime  # expires_at, else creation + 10 min (Vipps's default)
@@ -104,7 +106,8 @@ class PaymentRecord(SQLModel):
     captured_minor: int = Field(default=0, sa_type=sa.BigInteger)
     refunded_minor: int = Field(default=0, sa_type=sa.BigInteger)
     cancelled_minor: int = Field(default=0, sa_type=sa.BigInteger)
-    is_drifting: bool = False  # Vipps's aggregate differs from the sum of stored events
+    drifting_reads: int = 0  # reads in a row in which Vipps's aggregate differed from ours
+    command_count: int = 0  # the last command's number in this payment's line
     created_at: datetime
     updated_at: datetime
 
@@ -126,6 +129,7 @@ class Payment(PaymentRecord, table=True):
         ),
         one_of("state", PaymentState, "state_known"),
         one_of("user_flow", ("PUSH_MESSAGE", "WEB_REDIRECT"), "flow_known"),
+        one_of("replacement_flow", ("PUSH_MESSAGE", "WEB_REDIRECT"), "next_flow_known"),
     )
 
 
@@ -160,6 +164,7 @@ class Transition(SQLModel, table=True):
     trigger: str
     source: str
     evidence_id: str
+    evidence_hash: bytes | None = None  # of the raw body: the chain outlives its erasure
     occurred_at: datetime
     recorded_at: datetime
     confirmed_at: datetime | None = None

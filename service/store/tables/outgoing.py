@@ -6,7 +6,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from service.store.tables.columns import json_type, one_of, only_where
+from service.store.tables.columns import Json, one_of, only_where
 
 
 class Event(SQLModel, table=True):
@@ -75,7 +75,7 @@ class Subscription(SQLModel, table=True):
     id: str = Field(primary_key=True)
     msn: str = Field(foreign_key="sales_unit.msn", index=True)
     url: bytes  # sealed: merchants put tokens into it
-    event_types: list[str] = Field(sa_type=json_type)
+    event_types: list[str] = Field(sa_type=Json)
     description: str | None = None
     secrets: bytes  # sealed JSON: [{"secret", "until"}], newest first
     is_in_order: bool = True

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from service.store.tables.columns import json_type, only_where
+from service.store.tables.columns import Json, only_where
 
 
 class Customer(SQLModel, table=True):
@@ -28,7 +28,7 @@ class Customer(SQLModel, table=True):
     phone_lookup: bytes | None = None  # keyed hash; a bare hash of a number is no secret (T46)
     wrapped_key: bytes | None = None  # dropping it makes all of this person unreadable
     personal: bytes | None = None  # sealed JSON: phoneNumber, name, sub
-    consent: dict[str, str] | None = Field(default=None, sa_type=json_type)
+    consent: dict[str, str] | None = Field(default=None, sa_type=Json)
     created_at: datetime
     updated_at: datetime
     erased_at: datetime | None = None

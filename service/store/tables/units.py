@@ -28,6 +28,7 @@ class SalesUnit(SQLModel, table=True):
     quiet_hours: str  # "21:00-08:00" in the unit's time zone; empty = none
     vipps_keys: bytes | None = None  # sealed JSON: clientId, clientSecret, subscriptionKey
     held_since: datetime | None = None  # Vipps said 401 or 403: its commands wait
+    held_until: datetime | None = None  # then one of them tries again
     held_because: str | None = None
     created_at: datetime
 

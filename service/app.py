@@ -1,0 +1,159 @@
+"""The composition root: the one place where the parts are made and put together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import SystemRandom
+
+import sqlalchemy as sa
+import structlog
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route
+
+from service.api.routes import api_routes, exception_handlers
+from service.clock import Clock
+from service.commands.worker import CommandWorker
+from service.context import Context
+from service.errors import ServiceError
+from service.inbox.receiver import Receiver
+from service.inbox.registering import register
+from service.logs import configure_logs
+from service.outbox.deliverer import Deliverer
+from service.outbox.egress import open_egress
+from service.sandbox.app import Sandbox, create_sandbox
+from service.sandbox.settings import SandboxSettings
+from service.settings import Settings, load_settings
+from service.store.db import Database
+from service.store.schema import migrate, require_current
+from service.units import ensure_first_unit
+from service.vault import load_master_keys, open_vault
+from service.vipps import VippsClient, new_http
+from service.wake import Wake
+
+# A stop finishes what is in hand; then the process goes (contract, section 8: SIGTERM).
+STOP_WITHIN_S = 10.0
+# The server listens a moment after the start: until then registering can't succeed.
+REGISTER_AGAIN_S = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+def open_context(settings: Settings, *, clock: Clock | None = None) -> Context:
+    """Open the database and its keys, and bring the first sales unit up to date.
+
+    SQLite is migrated; an older schema on PostgreSQL is refused.
+    Raises: SettingsInvalid, SchemaOutdated, SealBroken, DatabaseAway."""
+    clock = clock or Clock()
+    masters = load_master_keys(
+        settings.master_keys, key_file=settings.key_file, is_vipps_real=settings.is_vipps_real
+    )
+    database = Database(settings.database_url)
+    if database.is_sqlite:
+        migrate(database)
+    else:
+        require_current(database)
+    with database.transaction() as session:
+        vault = open_vault(session, masters, now=clock.now())
+        ensure_first_unit(session, settings, vault, now=clock.now())
+    return Context(settings, database, vault, clock, Wake())
+
+
+def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
+    """Return the whole service as one ASGI application. Raises: as `open_context`."""
+    sandbox = _built_in_sandbox(settings) if settings.has_built_in_sandbox else None
+    clock = Clock(offset=lambda: sandbox.clock.offset) if sandbox else Clock()
+    context = open_context(settings, clock=clock)
+    receiver = Receiver(context)
+    routes: list[BaseRoute] = [
+        Route("/webhooks/vipps/{msn}", receiver),
+        *api_routes(context),
+        *(sandbox.routes if sandbox else ()),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(context.database.dispose)
+            if sandbox is not None:
+                await stack.enter_async_context(sandbox.run())
+            stack.push_async_callback(receiver.drain)
+            await stack.enter_async_context(working(context, has_worker=has_worker))
+            yield
+
+    app = Starlette(
+        routes=routes, lifespan=lifespan, exception_handlers=exception_handlers(context)
+    )
+    app.state.context = context
+    return app
+
+
+def create_app_from_environment() -> Starlette:
+    """Return the service as the environment describes it, for a server with processes."""
+    settings = load_settings()
+    configure_logs(settings.log)
+    return create_app(settings)
+
+
+@asynccontextmanager
+async def working(context: Context, *, has_worker: bool = True) -> AsyncIterator[None]:
+    """Run the workers beside the block; at its end they finish what is in hand."""
+    context.wake.bind()
+    stop = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(new_http())
+        client = VippsClient(context.settings.upstream_url, http)
+        egress = await stack.enter_async_context(
+            open_egress(allow=context.settings.subscriber_allow)
+        )
+        tasks: list[asyncio.Task[None]] = []
+        if has_worker:
+            worker = CommandWorker(context, client, dice=SystemRandom())
+            tasks.append(asyncio.create_task(worker.run(stop)))
+            tasks.append(asyncio.create_task(Deliverer(context, egress).run(stop)))
+        if context.settings.has_built_in_sandbox:
+            tasks.append(asyncio.create_task(_register_at_sandbox(context, client, stop)))
+        try:
+            yield
+        finally:
+            stop.set()
+            await _finish(tasks)
+
+
+async def _finish(tasks: Sequence[asyncio.Task[None]]) -> None:
+    if not tasks:
+        return
+    done, late = await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
+    for task in late:
+        task.cancel()
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("worker_ended", reason=repr(error))
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the workers alone until `stop` is set. Raises: as `open_context`."""
+    context = open_context(settings)
+    try:
+        async with working(context):
+            await stop.wait()
+    finally:
+        context.database.dispose()
+
+
+async def _register_at_sandbox(context: Context, client: VippsClient, stop: asyncio.Event) -> None:
+    """Register our address at the built-in sandbox, as soon as it listens."""
+    while not stop.is_set():
+        try:
+            await register(context, client, context.settings.msn)
+        except ServiceError:
+            await asyncio.sleep(REGISTER_AGAIN_S)
+        else:
+            return
+
+
+def _built_in_sandbox(settings: Settings) -> Sandbox:
+    path = sa.make_url(settings.database_url).database
+    is_file = settings.database_url.startswith("sqlite") and path
+    file = Path(f"{path}.sandbox") if is_file else None
+    return create_sandbox(SandboxSettings(public_url=settings.base_url, database_path=file))

@@ -1,0 +1,1 @@
+"""Commands to Vipps: claimed, run with no transaction open, settled with their effects."""

@@ -1,0 +1,200 @@
+"""Taking commands that are due, each by one worker, each in its payment's line."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlmodel import Session
+
+from service.ids import new_id
+from service.kinds import CommandKind
+from service.ledger.people import box_of
+from service.store.inserts import table_of
+from service.store.tables import Command, CommandAttempt, Customer, Invoice, Payment, SalesUnit
+from service.vault import Vault
+from service.vipps import VippsKeys
+
+# A command makes at most three calls of ten seconds; a worker that dies frees it after this.
+LEASE_S = 60
+
+# Vipps: 5 writes of a kind and 120 reads a minute per reference (facts, section 1). A read
+# of ours is two calls, and people may look at the payment in the meantime.
+RATE_WINDOW = timedelta(seconds=60)
+WRITES_MAX = 5
+READS_MAX = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A command as its worker has it; `lease` fences the settlement."""
+
+    id: str
+    lease: str
+    attempt: int
+    kind: CommandKind
+    msn: str
+    invoice_id: str
+    payment_id: str
+    reference: str
+    currency: str
+    invoice_amount_minor: int
+    idempotency_key: str
+    body: dict[str, Any] | None = field(repr=False)
+    amount_minor: int | None
+    act_id: str | None
+    keys: VippsKeys = field(repr=False)
+    last_started_at: datetime | None
+
+
+def claim(session: Session, vault: Vault, *, now: datetime, limit: int) -> list[Claimed]:
+    """Take up to `limit` due commands: leased, their tries counted, their bodies opened."""
+    rows = session.execute(_due(session, now, limit)).all()
+    claimed = [_open(session, vault, row) for row in rows]
+    _lease(session, claimed, now)
+    return claimed
+
+
+def _due(session: Session, now: datetime, limit: int) -> sa.Select[Any]:
+    command, payment = table_of(Command).c, table_of(Payment).c
+    invoice, unit = table_of(Invoice).c, table_of(SalesUnit).c
+    statement = (
+        sa.select(
+            *command,
+            payment.reference,
+            invoice.currency,
+            invoice.amount_minor.label("invoice_amount_minor"),
+            invoice.customer_id,
+            unit.vipps_keys,
+        )
+        .join_from(table_of(Command), table_of(Payment), command.payment_id == payment.id)
+        .join(table_of(Invoice), command.invoice_id == invoice.id)
+        .join(table_of(SalesUnit), command.msn == unit.msn)
+        .where(
+            command.status.in_(("waiting", "running")),
+            command.next_attempt_at <= now,
+            sa.or_(unit.held_until.is_(None), unit.held_until <= now),
+            unit.vipps_keys.is_not(None),
+            ~_has_one_before(),
+            _calls_so_far(now) < _calls_max(),
+        )
+        .order_by(command.next_attempt_at)
+        .limit(limit)
+    )
+    if session.get_bind().dialect.name == "sqlite":
+        return statement  # BEGIN IMMEDIATE has kept every other claimer out
+    return statement.with_for_update(skip_locked=True, of=table_of(Command))
+
+
+def _has_one_before() -> sa.Exists:
+    """Tell whether an earlier command of the same payment is not settled yet."""
+    command, before = table_of(Command), table_of(Command).alias("before")
+    return sa.exists().where(
+        command.c.is_serial,
+        before.c.is_serial,
+        before.c.payment_id == command.c.payment_id,
+        before.c.number < command.c.number,
+        before.c.status.in_(("waiting", "running")),
+    )
+
+
+def _calls_so_far(now: datetime) -> sa.ScalarSelect[int]:
+    command, tried = table_of(Command).c, table_of(CommandAttempt).c
+    return (
+        sa.select(sa.func.count())
+        .where(
+            tried.payment_id == command.payment_id,
+            tried.kind == command.kind,
+            tried.started_at > now - RATE_WINDOW,
+        )
+        .correlate(table_of(Command))
+        .scalar_subquery()
+    )
+
+
+def _calls_max() -> sa.Case[int]:
+    is_read = table_of(Command).c.kind == CommandKind.READ_PAYMENT
+    return sa.case((is_read, READS_MAX), else_=WRITES_MAX)
+
+
+def _open(session: Session, vault: Vault, row: sa.Row[Any]) -> Claimed:
+    return Claimed(
+        id=row.id,
+        lease=new_id("lease"),
+        attempt=row.attempts + 1,
+        kind=CommandKind(row.kind),
+        msn=row.msn,
+        invoice_id=row.invoice_id,
+        payment_id=row.payment_id,
+        reference=row.reference,
+        currency=row.currency,
+        invoice_amount_minor=row.invoice_amount_minor,
+        idempotency_key=row.idempotency_key,
+        body=_body(session, vault, row),
+        amount_minor=row.amount_minor,
+        act_id=row.act_id,
+        keys=open_keys(vault, row.msn, row.vipps_keys),
+        last_started_at=_last_started_at(session, row),
+    )
+
+
+def open_keys(vault: Vault, msn: str, sealed: bytes) -> VippsKeys:
+    """Open a sales unit's keys for Vipps."""
+    known = orjson.loads(vault.open(sealed, place=f"sales_unit:{msn}:vipps_keys"))
+    return VippsKeys(
+        msn=msn,
+        client_id=known["clientId"],
+        client_secret=known["clientSecret"],
+        subscription_key=known["subscriptionKey"],
+    )
+
+
+def _body(session: Session, vault: Vault, row: sa.Row[Any]) -> dict[str, Any] | None:
+    if row.body is None:
+        return None
+    place = f"command:{row.id}:body"
+    names_a_person = row.kind == CommandKind.CREATE_PAYMENT and row.customer_id is not None
+    customer = session.get(Customer, row.customer_id) if names_a_person else None
+    box = box_of(customer, vault) if customer else None
+    opened: dict[str, Any] = orjson.loads((box or vault).open(row.body, place=place))
+    return opened
+
+
+def _last_started_at(session: Session, row: sa.Row[Any]) -> datetime | None:
+    if row.attempts == 0:
+        return None
+    tried = table_of(CommandAttempt).c
+    last = sa.select(sa.func.max(tried.started_at)).where(tried.command_id == row.id)
+    return session.execute(last).scalar()
+
+
+def _lease(session: Session, claimed: list[Claimed], now: datetime) -> None:
+    if not claimed:
+        return
+    table = table_of(Command)
+    until = now + timedelta(seconds=LEASE_S)
+    session.execute(
+        sa.update(table)
+        .where(table.c.id == sa.bindparam("key"))
+        .values(
+            status="running",
+            lease=sa.bindparam("new_lease"),
+            attempts=sa.bindparam("attempt"),
+            next_attempt_at=until,
+        ),
+        [{"key": c.id, "new_lease": c.lease, "attempt": c.attempt} for c in claimed],
+    )
+    session.execute(
+        sa.insert(table_of(CommandAttempt)),
+        [
+            {
+                "command_id": c.id,
+                "number": c.attempt,
+                "payment_id": c.payment_id,
+                "kind": c.kind,
+                "started_at": now,
+            }
+            for c in claimed
+        ],
+    )

@@ -1,0 +1,120 @@
+"""Running one command: the calls to Vipps, with no transaction open."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+
+from service.commands.claim import Claimed
+from service.kinds import CommandKind
+from service.vipps import Answer, CommandVerdict, Then, VippsClient, judge
+from service.vipps.answer import no_answer
+from service.vipps.reading import (
+    EventLog,
+    PaymentSnapshot,
+    UnreadableAnswer,
+    read_log,
+    read_payment,
+    read_redirect_url,
+)
+
+# What Vipps answers to these moves nothing by itself: the event log says what happened
+# (contract, section 4), so it is read in the same run.
+_READ_AFTER_DONE = frozenset(
+    (
+        CommandKind.CANCEL_PAYMENT,
+        CommandKind.CAPTURE,
+        CommandKind.REFUND,
+        CommandKind.READ_PAYMENT,
+    )
+)
+_READ_AFTER = frozenset((Then.READ_FIRST, Then.WAIT_AND_READ, Then.TOO_LATE, Then.ADOPT_OR_SUFFIX))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What Vipps tells of a payment at one moment; None: it knows of none."""
+
+    log: EventLog
+    snapshot: PaymentSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command that was run: what Vipps said, and what follows."""
+
+    claimed: Claimed
+    answer: Answer
+    verdict: CommandVerdict
+    reading: Reading | None
+    redirect_url: str | None = field(repr=False)
+    at: datetime
+
+
+async def run(
+    client: VippsClient, claimed: Claimed, *, base_url: str, dice: Random, now: datetime
+) -> Ran:
+    """Make the command's calls and judge the answer; never raise for what Vipps does."""
+    if claimed.kind is CommandKind.READ_PAYMENT:
+        answer, reading = await _read(client, claimed, base_url)
+    else:
+        answer, reading = await _call(client, claimed), None
+    verdict = judge(
+        claimed.kind,
+        answer,
+        attempt=claimed.attempt,
+        jitter=dice.uniform(-1, 1),
+        has_expires_at="expiresAt" in (claimed.body or {}),
+    )
+    if reading is None and _wants_reading(claimed.kind, verdict.then):
+        _, reading = await _read(client, claimed, base_url)
+    redirect_url = None
+    if claimed.kind is CommandKind.CREATE_PAYMENT and answer.is_success:
+        redirect_url = read_redirect_url(answer.body, base_url)
+    return Ran(claimed, answer, verdict, reading, redirect_url, now)
+
+
+def _wants_reading(kind: CommandKind, then: Then) -> bool:
+    return then in _READ_AFTER or (then is Then.DONE and kind in _READ_AFTER_DONE)
+
+
+async def _call(client: VippsClient, claimed: Claimed) -> Answer:
+    keys, reference, key = claimed.keys, claimed.reference, claimed.idempotency_key
+    body = claimed.body or {}
+    match claimed.kind:
+        case CommandKind.ATTACH_CATEGORY:
+            return await client.put_category(keys, reference, body["orderDetailsUrl"])
+        case CommandKind.CREATE_PAYMENT:
+            answer = await client.create_payment(keys, body, idempotency_key=key)
+            is_about_it = answer.body.get("reference") == reference
+            return answer if is_about_it or not answer.is_success else no_answer(answer.latency_ms)
+        case CommandKind.CANCEL_PAYMENT:
+            only_before = body.get("cancelTransactionOnly") is True
+            return await client.cancel_payment(
+                keys, reference, only_before_authorization=only_before, idempotency_key=key
+            )
+        case _:
+            change = client.capture if claimed.kind is CommandKind.CAPTURE else client.refund
+            return await change(
+                keys,
+                reference,
+                amount_minor=claimed.amount_minor or 0,
+                currency=claimed.currency,
+                idempotency_key=key,
+            )
+
+
+async def _read(
+    client: VippsClient, claimed: Claimed, base_url: str
+) -> tuple[Answer, Reading | None]:
+    """Read the log, then the sums, so that the sums are never the older of the two."""
+    events = await client.get_events(claimed.keys, claimed.reference)
+    if not events.is_success:
+        return events, None
+    payment = await client.get_payment(claimed.keys, claimed.reference)
+    if not payment.is_success:
+        return payment, None
+    try:
+        log = read_log(events.body, claimed.msn)
+        return payment, Reading(log, read_payment(payment.body, base_url))
+    except UnreadableAnswer:
+        return no_answer(payment.latency_ms), None  # not from the API: ask again

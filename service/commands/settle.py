@@ -1,0 +1,305 @@
+"""Settling a command: its outcome and all that follows from it, in one transaction."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.commands.claim import Claimed
+from service.commands.creating import push, refuse_payment, request_without_expiry, take_next_name
+from service.commands.run import Ran, Reading
+from service.kinds import CommandKind
+from service.ledger.book import Book
+from service.ledger.reading import sums_agree, take_in
+from service.ledger.resource import rfc3339
+from service.store.inserts import table_of
+from service.store.tables import (
+    Command,
+    CommandAttempt,
+    CommandStatus,
+    InvoiceRecord,
+    PaymentRecord,
+    SalesUnit,
+)
+from service.vipps import Then
+from service.vipps.adoption import Settlement, may_adopt, settle_conflict
+from service.vipps.problem_texts import problem_text
+from statemachine import PaymentState, VippsEventName
+
+# Vipps's log follows its answer within moments; until then the command is not done, so that
+# what it took is still counted as under way.
+LOG_LAG_S = 2.0
+# The first look after a push: the polling guideline's five seconds (facts, section 7).
+READ_AFTER_PUSH_S = 5.0
+
+_EVENT_OF = {
+    CommandKind.CAPTURE: VippsEventName.CAPTURED,
+    CommandKind.REFUND: VippsEventName.REFUNDED,
+}
+
+
+def settle(book: Book, batch: Sequence[Ran]) -> list[bool]:
+    """Settle each command; False where its lease had passed to another worker."""
+    book.load(ran.claimed.invoice_id for ran in batch)
+    return [_settle_one(book, ran) for ran in batch]
+
+
+def _settle_one(book: Book, ran: Ran) -> bool:
+    claimed = ran.claimed
+    _write_attempt(book, ran)
+    if not _still_ours(book, claimed):
+        return False
+    invoice, payment = book.payment(claimed.payment_id)
+    if ran.reading is not None and not _is_strangers(ran, ran.reading):
+        take_in(book, invoice, payment, ran.reading.log, ran.reading.snapshot)
+    _hold_or_release(book, ran)
+    _THEN[ran.verdict.then](book, ran, invoice, payment)
+    return True
+
+
+def _is_strangers(ran: Ran, reading: Reading) -> bool:
+    """Tell whether the payment that Vipps has under our reference is not ours."""
+    return ran.verdict.then is Then.ADOPT_OR_SUFFIX and not _is_ours(ran, reading)
+
+
+def _is_ours(ran: Ran, reading: Reading) -> bool:
+    return may_adopt(
+        reading.snapshot,
+        invoice_id=ran.claimed.invoice_id,
+        amount_minor=ran.claimed.invoice_amount_minor,
+        currency=ran.claimed.currency,
+    )
+
+
+# What follows, by the verdict
+
+
+def _done(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    kind = ran.claimed.kind
+    if kind is CommandKind.CREATE_PAYMENT:
+        push(book, invoice, payment, ran)
+        book.plan_read(payment, after_s=READ_AFTER_PUSH_S)
+    elif kind in (CommandKind.CAPTURE, CommandKind.REFUND, CommandKind.CANCEL_PAYMENT):
+        if not _is_reflected(ran, payment):
+            _again(book, ran, LOG_LAG_S)
+            return
+        _clear_problem(book, invoice)
+    _close(book, ran, CommandStatus.DONE)
+
+
+def _again_same(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    if ran.claimed.kind is CommandKind.CREATE_PAYMENT:
+        _show_problem(book, invoice, ran)
+    _again(book, ran, ran.verdict.wait_s)
+
+
+def _unless_reflected(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    if _is_reflected(ran, payment):
+        _close(book, ran, CommandStatus.DONE)
+    else:
+        _again(book, ran, ran.verdict.wait_s)
+
+
+def _wait_and_read(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """The customer is at it. Vipps keeps its no for this key: ask again under a new one."""
+    if _is_reflected(ran, payment):
+        _close(book, ran, CommandStatus.DONE)
+        return
+    _close(book, ran, CommandStatus.FAILED)
+    book.plan(
+        payment,
+        ran.claimed.kind,
+        body=ran.claimed.body,
+        act_id=ran.claimed.act_id,
+        after_s=ran.verdict.wait_s,
+    )
+
+
+def _too_late(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """The customer was faster: the log has said so, and what follows from it is decided."""
+    if payment.state == PaymentState.CREATED:
+        _again(book, ran, LOG_LAG_S)  # the log does not show the approval yet
+    else:
+        _close(book, ran, CommandStatus.DONE)
+
+
+def _adopt_or_suffix(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    reading, last = ran.reading, ran.claimed.last_started_at
+    settlement = settle_conflict(
+        is_known=reading is not None,
+        is_ours=reading is not None and _is_ours(ran, reading),
+        code=ran.answer.code,
+        last_try_ago_s=(ran.at - last).total_seconds() if last else 0.0,
+    )
+    if settlement is Settlement.AGAIN_SAME:
+        _again(book, ran, ran.verdict.wait_s)
+        return
+    if settlement is Settlement.ADOPT:
+        push(book, invoice, payment, ran)
+        _close(book, ran, CommandStatus.DONE)
+        return
+    _close(book, ran, CommandStatus.FAILED)
+    take_next_name(book, invoice, payment)
+
+
+def _without_expires_at(
+    book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord
+) -> None:
+    _close(book, ran, CommandStatus.FAILED)
+    request_without_expiry(book, invoice, payment, ran.claimed)
+
+
+def _push_refused(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    _final(book, ran, invoice, payment, can_fail=False)
+
+
+def _final(
+    book: Book,
+    ran: Ran,
+    invoice: InvoiceRecord,
+    payment: PaymentRecord,
+    *,
+    can_fail: bool = True,
+) -> None:
+    _close(book, ran, CommandStatus.FAILED)
+    if ran.claimed.kind in (CommandKind.ATTACH_CATEGORY, CommandKind.READ_PAYMENT):
+        return  # a courtesy, or a question: neither says anything about the invoice
+    _show_problem(book, invoice, ran)
+    if ran.claimed.kind is CommandKind.CREATE_PAYMENT:
+        refuse_payment(book, invoice, payment, ran, can_fail=can_fail)
+    else:
+        book.tell(invoice, "invoice.needs_attention", f"{ran.claimed.kind}_refused")
+
+
+def _hold(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    _again(book, ran, 0.0)  # due as soon as the sales unit is no longer held
+
+
+def _not_known(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    _close(book, ran, CommandStatus.DONE)
+
+
+_Follow = Callable[[Book, Ran, InvoiceRecord, PaymentRecord], None]
+
+_THEN: Mapping[Then, _Follow] = {
+    Then.DONE: _done,
+    Then.AGAIN_SAME: _again_same,
+    Then.READ_FIRST: _unless_reflected,
+    Then.WAIT_AND_READ: _wait_and_read,
+    Then.TOO_LATE: _too_late,
+    Then.ADOPT_OR_SUFFIX: _adopt_or_suffix,
+    Then.WITHOUT_EXPIRES_AT: _without_expires_at,
+    Then.PUSH_REFUSED: _push_refused,
+    Then.FINAL: _final,
+    Then.HOLD: _hold,
+    Then.NOT_KNOWN: _not_known,
+}
+
+
+def _is_reflected(ran: Ran, payment: PaymentRecord) -> bool:
+    """Tell whether the log shows what the command was to do."""
+    if ran.reading is None:
+        return False
+    if ran.claimed.kind is CommandKind.CANCEL_PAYMENT:
+        return _is_released(payment)
+    name = _EVENT_OF[ran.claimed.kind]
+    key = ran.claimed.idempotency_key
+    entries = [e.event for e in ran.reading.log.entries if e.event.name == name]
+    if any(event.idempotency_key == key and event.success for event in entries):
+        return True
+    # Vipps may leave the key out of an entry: then its sums have the last word.
+    is_agreed = bool(entries) and sums_agree(payment, ran.reading.snapshot)
+    return ran.verdict.then is Then.DONE and is_agreed
+
+
+def _is_released(payment: PaymentRecord) -> bool:
+    if payment.state != PaymentState.AUTHORIZED:
+        return payment.state not in (PaymentState.REQUESTED, PaymentState.CREATED)
+    return payment.captured_minor + payment.cancelled_minor == payment.authorized_minor
+
+
+# Writing
+
+
+def _still_ours(book: Book, claimed: Claimed) -> bool:
+    """Take the command's row; False where its lease ran out and another worker has it."""
+    column = table_of(Command).c
+    found = book.session.execute(
+        sa.select(column.lease, column.status).where(column.id == claimed.id).with_for_update()
+    ).one()
+    return bool(found.lease == claimed.lease and found.status == CommandStatus.RUNNING)
+
+
+def _write_attempt(book: Book, ran: Ran) -> None:
+    table = table_of(CommandAttempt)
+    book.session.execute(
+        sa.update(table)
+        .where(table.c.command_id == ran.claimed.id, table.c.number == ran.claimed.attempt)
+        .values(
+            latency_ms=ran.answer.latency_ms,
+            status=ran.answer.status,
+            code=ran.answer.code,
+            trace_id=ran.answer.trace_id,
+        )
+    )
+
+
+def _close(book: Book, ran: Ran, status: CommandStatus) -> None:
+    _set(book, ran, status=status, settled_at=book.real_now, lease=None, answer=_answer(ran))
+
+
+def _again(book: Book, ran: Ran, wait_s: float) -> None:
+    """Let the command wait; a courtesy that failed once holds up nobody any more."""
+    later = book.real_now + timedelta(seconds=wait_s)
+    values: dict[str, Any] = {"status": "waiting", "lease": None, "next_attempt_at": later}
+    if not ran.verdict.is_blocking:
+        values["is_serial"] = False
+    _set(book, ran, answer=_answer(ran), **values)
+
+
+def _set(book: Book, ran: Ran, **values: Any) -> None:
+    table = table_of(Command)
+    book.session.execute(sa.update(table).where(table.c.id == ran.claimed.id).values(**values))
+
+
+def _answer(ran: Ran) -> dict[str, Any]:
+    answer = ran.answer
+    return {"status": answer.status, "code": answer.code, "traceId": answer.trace_id}
+
+
+def _show_problem(book: Book, invoice: InvoiceRecord, ran: Ran) -> None:
+    """Put the refusal, or the silence, where the merchant sees it."""
+    problem = {
+        "command": ran.claimed.kind,
+        "code": ran.answer.code,
+        "status": ran.answer.status,
+        "detail": problem_text(ran.answer.code, ran.answer.status),
+        "traceId": ran.answer.trace_id,
+        "at": rfc3339(book.now),
+    }
+    invoice.problem = problem
+    book.touch(invoice)
+
+
+def _clear_problem(book: Book, invoice: InvoiceRecord) -> None:
+    if invoice.problem is not None:
+        invoice.problem = None
+        book.touch(invoice)
+
+
+def _hold_or_release(book: Book, ran: Ran) -> None:
+    """Let a sales unit's commands wait while Vipps refuses its keys, and go on after that."""
+    table = table_of(SalesUnit)
+    mine = sa.update(table).where(table.c.msn == ran.claimed.msn)
+    if ran.verdict.then is Then.HOLD:
+        until = book.real_now + timedelta(seconds=ran.verdict.wait_s)
+        since = sa.func.coalesce(table.c.held_since, book.real_now)
+        because = problem_text(ran.answer.code, ran.answer.status)
+        book.session.execute(mine.values(held_since=since, held_until=until, held_because=because))
+    elif ran.answer.is_success:
+        book.session.execute(
+            mine.where(table.c.held_since.is_not(None)).values(
+                held_since=None, held_until=None, held_because=None
+            )
+        )

@@ -1,0 +1,102 @@
+"""The loop that runs commands: claim, call, settle; any number of processes side by side."""
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+
+import structlog
+from anyio import to_thread
+
+from service.commands.claim import Claimed, claim
+from service.commands.run import Ran, run
+from service.commands.settle import settle
+from service.context import Context
+from service.errors import DatabaseAway, ServiceError
+from service.group_commit import GroupCommit
+from service.ledger.book import write
+from service.vipps import VippsClient
+
+# Vipps answers in some 200 ms: enough in flight for a hundred payments a second.
+IN_FLIGHT_MAX = 32
+# How often to look where no signal came: other processes decide commands too.
+LOOK_EVERY_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class CommandWorker:
+    """Runs due commands until it is told to stop."""
+
+    def __init__(self, context: Context, client: VippsClient, *, dice: Random) -> None:
+        """`dice` gives the jitter of waits."""
+        self._context = context
+        self._client = client
+        self._dice = dice
+        self._settlements: GroupCommit[Ran, bool] = GroupCommit(self._settle)
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then finish what is in hand."""
+        listener = self._context.wake.commands.listen()
+        try:
+            while not stop.is_set():
+                if not await self._start_due():
+                    await listener.wait(LOOK_EVERY_S)
+        finally:
+            listener.close()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _start_due(self) -> bool:
+        """Start what is due; False where nothing was, or no more can be started now."""
+        free = IN_FLIGHT_MAX - len(self._under_way)
+        if free == 0:
+            return False
+        try:
+            claimed = await to_thread.run_sync(self._claim, free)
+        except DatabaseAway:
+            log.warning("commands_not_claimed", reason="DatabaseAway")
+            return False
+        except Exception:
+            # The worker boundary: one bad row must not end the loop for all others.
+            log.exception("commands_not_claimed")
+            return False
+        for one in claimed:
+            task = asyncio.create_task(self._run_one(one))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        return bool(claimed)
+
+    def _claim(self, limit: int) -> list[Claimed]:
+        with self._context.database.transaction() as session:
+            now = self._context.clock.now()
+            return claim(session, self._context.vault, now=now, limit=limit)
+
+    async def _run_one(self, claimed: Claimed) -> None:
+        try:
+            ran = await run(
+                self._client,
+                claimed,
+                base_url=self._context.settings.upstream_url,
+                dice=self._dice,
+                now=self._context.clock.now(),
+            )
+            await self._settlements.submit(ran)
+        except ServiceError as error:
+            # The lease stays; when it ends the same key is tried again.
+            log.warning("command_not_settled", command=claimed.id, reason=type(error).__name__)
+        except Exception:
+            log.exception("command_failed", command=claimed.id)
+        else:
+            log.info(
+                "command_ran",
+                command=claimed.id,
+                kind=claimed.kind,
+                reference=claimed.reference,
+                status=ran.answer.status,
+                code=ran.answer.code,
+                then=ran.verdict.then,
+            )
+        self._context.wake.commands.set()
+
+    def _settle(self, batch: Sequence[Ran]) -> Sequence[bool]:
+        return write(self._context, lambda book: settle(book, batch))

@@ -1,0 +1,104 @@
+"""Self-clocking group commit: what arrives while one batch commits shares the next.
+
+There is no timer, so an idle service adds no delay; under load one disk sync serves
+hundreds of events (performance notes: 5 to 45 times the rate, at lower latency).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+from anyio import to_thread
+
+from service.errors import DatabaseAway, ServiceError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# A batch must stay well under a second: Vipps waits ten for the last one in the queue.
+BATCH_MAX = 256
+# About a second of work on a small machine; beyond it an early 503 serves Vipps better.
+QUEUE_MAX = 4096
+
+log = structlog.get_logger(__name__)
+
+
+class Overloaded(ServiceError):
+    """Too much is waiting; try again later."""
+
+
+class NotStored(ServiceError):
+    """This one could not be stored, whatever its neighbours did."""
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    done: asyncio.Future[Result]
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Gathers items and commits them in batches, in the order of arrival."""
+
+    def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
+        """`commit` stores a batch in one transaction, on a worker thread, and answers in order."""
+        self._commit = commit
+        self._queue: deque[_Waiting[Item, Result]] = deque()
+        self._is_flushing = False
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Result:
+        """Return what the item's own commit answered, once it is on disk.
+
+        Raises: Overloaded, DatabaseAway, NotStored."""
+        if len(self._queue) >= QUEUE_MAX:
+            raise Overloaded
+        waiting: _Waiting[Item, Result] = _Waiting(item, asyncio.Future())
+        self._queue.append(waiting)
+        # Check and claim in one step: an await between them could leave nobody flushing.
+        if not self._is_flushing:
+            self._is_flushing = True
+            self._flusher = asyncio.create_task(self._flush())
+        return await waiting.done
+
+    async def drain(self) -> None:
+        """Return when nothing waits any more."""
+        if self._flusher is not None:
+            await self._flusher
+
+    async def _flush(self) -> None:
+        try:
+            while self._queue:
+                size = min(BATCH_MAX, len(self._queue))
+                await self._store([self._queue.popleft() for _ in range(size)])
+        finally:
+            self._is_flushing = False
+
+    async def _store(self, batch: list[_Waiting[Item, Result]]) -> None:
+        """Commit a batch; if it fails, its halves, so that a poisoned item fails alone."""
+        try:
+            results = await to_thread.run_sync(self._commit, [w.item for w in batch])
+        except DatabaseAway as error:
+            _fail(batch, error)
+        except Exception as error:
+            # The worker boundary: the error must reach the sender, not end the flusher.
+            if len(batch) == 1:
+                log.exception("event_not_stored")
+                _fail(batch, NotStored(type(error).__name__))
+                return
+            middle = len(batch) // 2
+            await self._store(batch[:middle])
+            await self._store(batch[middle:])
+        else:
+            for waiting, result in zip(batch, results, strict=True):
+                if not waiting.done.done():  # its sender may have hung up
+                    waiting.done.set_result(result)
+
+
+def _fail(batch: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)

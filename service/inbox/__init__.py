@@ -1,0 +1,1 @@
+"""Where Vipps posts its webhooks: verified, stored with their effect, then answered."""

@@ -1,0 +1,79 @@
+"""The secrets that may sign webhooks for a sales unit, kept at hand for the receiver."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from anyio import to_thread
+from sqlmodel import Session, col
+
+from service.context import Context
+from service.store.tables import Registration
+from service.vault import Vault
+from webhooks.vipps import authority_and_path
+
+# A new registration must work within seconds in every process; a secret that is tried in
+# vain makes the list be read again at once, but not more often than this.
+_FRESH = timedelta(seconds=5)
+_AGAIN = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One registered address with the secrets that are good for it."""
+
+    host: str
+    path_and_query: str
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+class Registrations:
+    """The active registrations of every sales unit, as last read."""
+
+    def __init__(self, context: Context) -> None:
+        """Start with nothing read."""
+        self._context = context
+        self._read_at: datetime | None = None
+        self._by_msn: dict[str, tuple[Registered, ...]] = {}
+
+    async def of(self, msn: str) -> tuple[Registered, ...]:
+        """Return a sales unit's registrations; empty where it has none or is unknown.
+
+        Raises: DatabaseAway, where they were never read."""
+        await self._read_unless_newer_than(_FRESH)
+        return self._by_msn.get(msn, ())
+
+    async def read_again(self) -> bool:
+        """Read them anew after a mismatch; False where that was done just now."""
+        return await self._read_unless_newer_than(_AGAIN)
+
+    async def _read_unless_newer_than(self, age: timedelta) -> bool:
+        now = self._context.clock.now()
+        if self._read_at is not None and now - self._read_at < age:
+            return False
+        self._by_msn = await to_thread.run_sync(self._read)
+        self._read_at = now
+        return True
+
+    def _read(self) -> dict[str, tuple[Registered, ...]]:
+        with self._context.database.snapshot() as session:
+            return read_active(session, self._context.vault)
+
+
+def read_active(session: Session, vault: Vault) -> dict[str, tuple[Registered, ...]]:
+    """Return every active registration by sales unit, secrets opened."""
+    active = sa.select(Registration).where(col(Registration.retired_at).is_(None))
+    by_address: dict[tuple[str, str], list[str]] = {}
+    for row in session.scalars(active):
+        secret = vault.open(row.secret, place=f"registration:{row.id}:secret").decode()
+        by_address.setdefault((row.msn, row.url), []).append(secret)
+    found: dict[str, tuple[Registered, ...]] = {}
+    for (msn, url), secrets in by_address.items():
+        found[msn] = (*found.get(msn, ()), _registered(url, secrets))
+    return found
+
+
+def _registered(url: str, secrets: Sequence[str]) -> Registered:
+    host, path_and_query = authority_and_path(url)
+    return Registered(host, path_and_query, tuple(secrets))

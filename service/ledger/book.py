@@ -1,0 +1,374 @@
+"""One transaction's working set, and the one place where an invoice changes state.
+
+A `Book` is opened on a session, loads and locks the invoices that are concerned, is written
+in by the functions of this package, and is posted once, at the end: few statements, however
+many Vipps events share the commit. Rows change in memory first; what is told to merchants is
+rendered at the moment of the change, so that each event shows its own.
+
+Locks are taken in one order everywhere: invoices by id, then the feed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+
+import orjson
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from service.context import Context
+from service.errors import NotFound
+from service.ids import new_id
+from service.kinds import CommandKind
+from service.ledger import posting
+from service.ledger.hashing import transition_hash
+from service.ledger.resource import amounts_of, event_invoice, rfc3339
+from service.ledger.types import Ask, Evidence
+from service.store.tables import Command, Invoice, InvoiceRecord, Payment, PaymentRecord, SalesUnit
+from statemachine import Amounts, Decision, Facts, PaymentState, State, Trigger, decide
+
+T = TypeVar("T")
+
+LIVE_PAYMENT_STATES = (PaymentState.REQUESTED, PaymentState.CREATED)
+
+
+class Sealer(Protocol):
+    """Anything that seals: the vault, or one customer's box."""
+
+    def seal(self, plain: bytes, *, place: str) -> bytes:
+        """Encrypt for one place."""
+
+
+class Book:
+    """What one transaction reads and writes of invoices."""
+
+    def __init__(self, session: Session, context: Context) -> None:
+        """Start empty; `load_*` brings rows in."""
+        self.session = session
+        self.vault = context.vault
+        self.settings = context.settings
+        # Everything that the ledger dates is business time; commands, their leases and
+        # retries live in real time (contract, section 8).
+        self.now = context.clock.business_now()
+        self.real_now = context.clock.now()
+        self.rows = posting.Rows()
+        self._invoices: dict[str, InvoiceRecord] = {}
+        self._payments: dict[str, list[PaymentRecord]] = {}
+
+    # Loading
+
+    def load(self, ids: Iterable[str]) -> None:
+        """Load and lock these invoices with their payments, in the order of their ids."""
+        missing = sorted(set(ids) - self._invoices.keys())
+        if not missing:
+            return
+        locked = sa.select(Invoice).where(col(Invoice.id).in_(missing)).order_by(col(Invoice.id))
+        for row in self.session.execute(_columns(locked).with_for_update()):
+            self._invoices[row.id] = InvoiceRecord.model_construct(**row._mapping)
+            self._payments[row.id] = []
+        chain = (
+            sa.select(Payment)
+            .where(col(Payment.invoice_id).in_(missing))
+            .order_by(col(Payment.attempt))
+        )
+        for row in self.session.execute(_columns(chain)):
+            payment = PaymentRecord.model_construct(**row._mapping)
+            self._payments[payment.invoice_id].append(payment)
+
+    def invoice_by_reference(self, msn: str, reference: str) -> InvoiceRecord:
+        """Load and lock one invoice by its name. Raises: NotFound."""
+        named = sa.select(col(Invoice.id)).where(
+            col(Invoice.msn) == msn, col(Invoice.reference) == reference
+        )
+        found = self.session.execute(named).scalar()
+        if found is None:
+            raise NotFound("there is no invoice with this reference")
+        self.load([found])
+        return self._invoices[found]
+
+    def find(self, msn: str, reference: str) -> str | None:
+        """Return the id of the invoice with this reference, if there is one."""
+        named = sa.select(col(Invoice.id)).where(
+            col(Invoice.msn) == msn, col(Invoice.reference) == reference
+        )
+        return self.session.execute(named).scalar()
+
+    def invoice(self, invoice_id: str) -> InvoiceRecord:
+        """Return a loaded invoice."""
+        return self._invoices[invoice_id]
+
+    def payments(self, invoice: InvoiceRecord) -> list[PaymentRecord]:
+        """Return the invoice's chain of payments, oldest first."""
+        return self._payments[invoice.id]
+
+    def payment(self, payment_id: str) -> tuple[InvoiceRecord, PaymentRecord]:
+        """Load, lock and return a payment with its invoice. Raises: NotFound."""
+        owner = sa.select(col(Payment.invoice_id)).where(col(Payment.id) == payment_id)
+        invoice_id = self.session.execute(owner).scalar()
+        if invoice_id is None:
+            raise NotFound("there is no such payment")
+        self.load([invoice_id])
+        invoice = self._invoices[invoice_id]
+        return invoice, next(p for p in self.payments(invoice) if p.id == payment_id)
+
+    def sales_unit(self, msn: str) -> SalesUnit:
+        """Return a sales unit with its policy. Raises: NotFound."""
+        unit = self.session.get(SalesUnit, msn)
+        if unit is None:
+            raise NotFound(f"there is no sales unit {msn}")
+        return unit
+
+    # Changing
+
+    def add_invoice(self, invoice: InvoiceRecord) -> None:
+        """Take in a new invoice; its `create` follows by `move`."""
+        self._invoices[invoice.id] = invoice
+        self._payments[invoice.id] = []
+        self.rows.new_invoices.append(invoice)
+
+    def add_payment(self, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+        """Take in the next payment of the chain."""
+        self._payments[invoice.id].append(payment)
+        self.rows.new_payments.append(payment)
+        self.touch(invoice)
+
+    def touch(self, invoice: InvoiceRecord, payment: PaymentRecord | None = None) -> None:
+        """Note that the invoice, and perhaps one payment, has visibly changed."""
+        invoice.updated_at = self.now
+        self.rows.invoices[invoice.id] = invoice
+        if payment is not None:
+            payment.updated_at = self.now
+            self.rows.payments[payment.id] = payment
+
+    def decide(self, invoice: InvoiceRecord, trigger: Trigger, **facts: Any) -> Decision:
+        """Ask the machine about a trigger that moves no money.
+
+        Raises: TransitionRefused, GuardFailed."""
+        amounts = amounts_of(invoice)
+        known = Facts(amount_minor=invoice.amount_minor, before=amounts, after=amounts, **facts)
+        return decide(State(invoice.state), trigger, known)
+
+    def move(self, invoice: InvoiceRecord, decision: Decision, evidence: Evidence) -> None:
+        """Change the invoice's state: the only place in the service that does.
+
+        Writes the transition and its outgoing event with it (I3, I7). The decision must
+        be the machine's; the payment's own new values must stand already, because the
+        event shows them."""
+        row = self._transition(invoice, decision, evidence)
+        invoice.state = decision.to
+        invoice.sequence = row["sequence"]
+        invoice.head_hash = row["hash"]
+        _set_amounts(invoice, decision.amounts)
+        self.touch(invoice)
+        self.rows.transitions.append(row)
+        details = {
+            "previousState": decision.from_,
+            "transition": {
+                "trigger": decision.trigger,
+                "source": evidence.source,
+                "occurredAt": rfc3339(evidence.occurred_at),
+                "recordedAt": rfc3339(self.now),
+            },
+        }
+        self._publish(f"invoice.{decision.to}", invoice, details, is_transition=True)
+
+    def _transition(
+        self, invoice: InvoiceRecord, decision: Decision, evidence: Evidence
+    ) -> dict[str, Any]:
+        amount = evidence.amount_minor
+        row: dict[str, Any] = {
+            "invoice_id": invoice.id,
+            "sequence": invoice.sequence + 1,
+            "from_state": decision.from_,
+            "to_state": decision.to,
+            "trigger": decision.trigger,
+            "source": evidence.source,
+            "evidence_id": evidence.id,
+            "evidence_hash": evidence.hash,
+            "occurred_at": evidence.occurred_at,
+            "recorded_at": self.now,
+            "confirmed_at": evidence.confirmed_at,
+            "amount_minor": invoice.amount_minor if amount is None else amount,
+            "currency": invoice.currency,
+            "payment_reference": evidence.payment_reference,
+            "actor": evidence.actor,
+            "reason": evidence.reason,
+            "previous_hash": invoice.head_hash,
+        }
+        row["hash"] = transition_hash(row)
+        return row
+
+    def tell(self, invoice: InvoiceRecord, type_: str, reason: str) -> None:
+        """Tell merchants something that is no transition."""
+        self.touch(invoice)
+        self._publish(type_, invoice, {"reason": reason}, is_transition=False)
+
+    def _publish(
+        self, type_: str, invoice: InvoiceRecord, details: dict[str, Any], *, is_transition: bool
+    ) -> None:
+        event_id = new_id("evt")
+        payload = {
+            "id": event_id,
+            "type": type_,
+            "timestamp": rfc3339(self.now),
+            "sequence": invoice.sequence,
+            "data": {"invoice": self.event_invoice(invoice), **details},
+        }
+        self.rows.events.append(
+            {
+                "id": event_id,
+                "msn": invoice.msn,
+                "type": type_,
+                "invoice_id": invoice.id,
+                "sequence": invoice.sequence,
+                "is_transition": is_transition,
+                "recorded_at": self.now,
+                "payload": self.vault.seal(
+                    orjson.dumps(payload), place=f"event:{event_id}:payload"
+                ),
+            }
+        )
+
+    def event_invoice(self, invoice: InvoiceRecord) -> dict[str, Any]:
+        """Return the invoice as events show it now."""
+        base_url = self.settings.base_url
+        return event_invoice(invoice, self.payments(invoice), vault=self.vault, base_url=base_url)
+
+    def record_act(self, invoice: InvoiceRecord, name: str, ask: Ask) -> Evidence:
+        """Store what somebody asked, as evidence of what follows from it."""
+        act_id = new_id("act")
+        self.rows.acts.append(
+            {
+                "id": act_id,
+                "msn": invoice.msn,
+                "invoice_id": invoice.id,
+                "name": name,
+                "actor": ask.actor,
+                "reason": ask.reason,
+                "amount_minor": ask.amount_minor,
+                "at": self.now,
+            }
+        )
+        return Evidence(
+            source=ask.source,
+            id=act_id,
+            occurred_at=self.now,
+            confirmed_at=None,
+            actor=ask.actor,
+            reason=ask.reason,
+        )
+
+    # Commands
+
+    def plan(
+        self,
+        payment: PaymentRecord,
+        kind: CommandKind,
+        *,
+        body: Mapping[str, Any] | None = None,
+        box: Sealer | None = None,
+        amount_minor: int | None = None,
+        act_id: str | None = None,
+        after_s: float = 0,
+    ) -> None:
+        """Decide a command to Vipps, to be executed after the commit.
+
+        Its id is its `Idempotency-Key` for ever (30 characters of Vipps's 50). `box` is
+        the customer's own where the body names a person."""
+        payment.command_count += 1
+        self.rows.payments[payment.id] = payment
+        command_id = new_id("cmd")
+        sealed = _seal_body(body, box or self.vault, command_id)
+        self.rows.commands.append(
+            {
+                "id": command_id,
+                "msn": payment.msn,
+                "invoice_id": payment.invoice_id,
+                "payment_id": payment.id,
+                "number": payment.command_count,
+                "kind": kind,
+                "is_serial": True,
+                "idempotency_key": command_id,
+                "body": sealed,
+                "amount_minor": amount_minor,
+                "act_id": act_id,
+                "next_attempt_at": self.real_now + timedelta(seconds=after_s),
+                "created_at": self.real_now,
+            }
+        )
+
+    def plan_read(self, payment: PaymentRecord, *, after_s: float = 0) -> None:
+        """Have the payment's event log read; a read that already waits is hastened."""
+        due_at = self.real_now + timedelta(seconds=after_s)
+        waiting = self.rows.reads.get(payment.id)
+        if waiting is not None:
+            waiting["next_attempt_at"] = min(waiting["next_attempt_at"], due_at)
+            return
+        payment.command_count += 1
+        self.rows.payments[payment.id] = payment
+        command_id = new_id("cmd")
+        self.rows.reads[payment.id] = {
+            "id": command_id,
+            "msn": payment.msn,
+            "invoice_id": payment.invoice_id,
+            "payment_id": payment.id,
+            "number": payment.command_count,
+            "kind": CommandKind.READ_PAYMENT,
+            "is_serial": False,
+            "idempotency_key": command_id,
+            "next_attempt_at": due_at,
+            "created_at": self.real_now,
+        }
+
+    def open_commands(self, invoice: InvoiceRecord) -> Sequence[Command]:
+        """Return the invoice's commands whose outcome is not known yet, reads left out."""
+        return self.session.scalars(
+            sa.select(Command)
+            .where(
+                col(Command.invoice_id) == invoice.id,
+                col(Command.status).in_(("waiting", "running")),
+                col(Command.kind) != CommandKind.READ_PAYMENT,
+            )
+            .order_by(col(Command.payment_id), col(Command.number))
+        ).all()
+
+    def post(self) -> None:
+        """Write everything that has changed."""
+        posting.post(self.session, self.rows)
+
+
+def live_payment(payments: Sequence[PaymentRecord]) -> PaymentRecord | None:
+    """Return the payment that the customer could still approve, if there is one."""
+    return next((p for p in payments if p.state in LIVE_PAYMENT_STATES), None)
+
+
+def write(context: Context, work: Callable[[Book], T]) -> T:
+    """Run `work` on a book in a transaction of its own, post it, and wake the workers.
+
+    Raises: what `work` raises, with nothing written; DatabaseAway."""
+    with context.database.transaction() as session:
+        book = Book(session, context)
+        result = work(book)
+        book.post()
+    context.wake.commands.set()
+    context.wake.events.set()
+    return result
+
+
+def _set_amounts(record: InvoiceRecord, amounts: Amounts) -> None:
+    record.authorized_minor = amounts.authorized
+    record.captured_minor = amounts.captured
+    record.refunded_minor = amounts.refunded
+    record.cancelled_minor = amounts.cancelled
+
+
+def _columns(statement: sa.Select[Any]) -> sa.Select[Any]:
+    """Select the entity's columns as plain rows: the ORM's objects cost ten times more."""
+    entity = statement.column_descriptions[0]["entity"]
+    return statement.with_only_columns(*entity.__table__.c, maintain_column_froms=True)
+
+
+def _seal_body(body: Mapping[str, Any] | None, box: Sealer, command_id: str) -> bytes | None:
+    if body is None:
+        return None
+    return box.seal(orjson.dumps(body), place=f"command:{command_id}:body")

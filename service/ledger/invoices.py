@@ -1,0 +1,104 @@
+"""A new invoice: stored, named, and sent on its way, in one transaction."""
+
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from service.errors import Conflict, FieldError, InvalidInput
+from service.ids import new_id
+from service.ledger.book import Book
+from service.ledger.hashing import GENESIS
+from service.ledger.payments import claim_reference, start_payment
+from service.ledger.people import customer_of
+from service.ledger.types import Ask, NewInvoice
+from service.settings import TIME_ZONES
+from service.store.tables import InvoiceRecord, SalesUnit
+from service.vault.vault import page_lookup
+from statemachine import Facts, Trigger, decide
+
+# Without a due date the customer has as long as an invoice usually gives.
+DEFAULT_PAYABLE = timedelta(days=14)
+
+
+def create_invoice(book: Book, msn: str, new: NewInvoice, ask: Ask) -> tuple[InvoiceRecord, bool]:
+    """Store an invoice and decide its first payment; return it, and whether it is new.
+
+    The same reference with the same content is the invoice that exists already.
+    Raises: InvalidInput, Conflict (`reference_taken`, `consent_withdrawn`, …)."""
+    known = _same_reference(book, msn, new)
+    if known is not None:
+        return known, False
+    unit = book.sales_unit(msn)
+    invoice = _new_record(book, unit, new)
+    if not claim_reference(book.session, msn, invoice.reference, invoice.id):
+        # Another request took the name between our look and our claim, or a payment has it.
+        known = _same_reference(book, msn, new)
+        if known is None:
+            raise Conflict("reference_taken", "the reference is taken by a payment")
+        return known, False
+    book.add_invoice(invoice)
+    evidence = book.record_act(invoice, "create", ask)
+    facts = Facts(amount_minor=invoice.amount_minor)
+    book.move(invoice, decide(None, Trigger.CREATE, facts), evidence)
+    if new.push and new.flow == "PUSH_MESSAGE":
+        start_payment(book, invoice, user_flow=new.flow, act_id=evidence.id)
+    return invoice, True
+
+
+def _same_reference(book: Book, msn: str, new: NewInvoice) -> InvoiceRecord | None:
+    if new.reference is None:
+        return None
+    found = book.find(msn, new.reference)
+    if found is None:
+        return None
+    book.load([found])
+    invoice = book.invoice(found)
+    if bytes(invoice.creation_hash) != new.creation_hash:
+        raise Conflict("reference_taken", "the reference is taken by an invoice that differs")
+    return invoice
+
+
+def _new_record(book: Book, unit: SalesUnit, new: NewInvoice) -> InvoiceRecord:
+    if new.currency != unit.currency:
+        reason = f"this sales unit's currency is {unit.currency}"
+        raise InvalidInput(FieldError("amount.currency", reason))
+    invoice_id = new_id("inv")
+    reference = new.reference or invoice_id.replace("_", "-")
+    return InvoiceRecord(
+        id=invoice_id,
+        msn=unit.msn,
+        reference=reference,
+        amount_minor=new.amount_minor,
+        currency=new.currency,
+        customer_id=customer_of(book, unit.msn, new),
+        description=new.description or f"Invoice {reference}",
+        flow=new.flow,
+        capture=new.capture,
+        due_date=new.due_date,
+        payable_until=_payable_until(book, unit, new),
+        terms={**new.terms, "push": new.push},
+        creation_hash=new.creation_hash,
+        page_lookup=page_lookup(book.vault.page_token(invoice_id)),
+        state="",  # before the first transition there is none
+        sequence=0,
+        version=1,
+        head_hash=GENESIS,
+        created_at=book.now,
+        updated_at=book.now,
+    )
+
+
+def _payable_until(book: Book, unit: SalesUnit, new: NewInvoice) -> datetime:
+    zone = ZoneInfo(TIME_ZONES[unit.currency])
+    due_end = _end_of(new.due_date, zone) if new.due_date else None
+    until = new.payable_until or due_end or book.now + DEFAULT_PAYABLE
+    if until <= book.now:
+        field = "payableUntil" if new.payable_until else "dueDate"
+        raise InvalidInput(FieldError(field, "lies in the past"))
+    if new.due_date and until < datetime.combine(new.due_date, time(), zone):
+        raise InvalidInput(FieldError("payableUntil", "lies before dueDate"))
+    return until
+
+
+def _end_of(day: date, zone: ZoneInfo) -> datetime:
+    """Return the last whole second of a day where the sales unit is."""
+    return datetime.combine(day, time(23, 59, 59), zone)

@@ -1,0 +1,120 @@
+"""The next payment of an invoice's chain: its reference, its life, its request to Vipps."""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from service.errors import Conflict
+from service.ids import new_id
+from service.kinds import CommandKind
+from service.ledger import people
+from service.ledger.book import Book
+from service.ledger.resource import page_url
+from service.store.inserts import insert_or_leave
+from service.store.tables import InvoiceRecord, PaymentRecord, ReferenceClaim
+from service.vault import Box
+from service.vipps.bodies import PaymentRequest, UserFlow, create_payment_body, payment_expires_at
+from statemachine import PaymentState
+
+# Vipps ends a payment without `expiresAt` after ten minutes (facts, section 1).
+DEFAULT_LIFE = timedelta(minutes=10)
+
+
+def start_payment(
+    book: Book, invoice: InvoiceRecord, *, user_flow: str, act_id: str | None = None
+) -> PaymentRecord:
+    """Decide the next payment: its row, and the commands that make it at Vipps.
+
+    The reference is ours before Vipps hears of it, so that no webhook can come too early.
+    Raises: Conflict, where the invoice can't be paid in time or the person not be asked."""
+    if invoice.payable_until <= book.now:
+        raise Conflict("payable_until_passed", "payableUntil has passed; name a new one")
+    payment = _new_payment(book, invoice, user_flow)
+    request, box = _request(book, invoice, payment)
+    book.add_payment(invoice, payment)
+    if user_flow == "PUSH_MESSAGE" and book.settings.is_vipps_production:
+        link = {"orderDetailsUrl": request.page_url}
+        book.plan(payment, CommandKind.ATTACH_CATEGORY, body=link, act_id=act_id)
+    book.plan(
+        payment,
+        CommandKind.CREATE_PAYMENT,
+        body=create_payment_body(request),
+        box=box,
+        act_id=act_id,
+    )
+    return payment
+
+
+def claim_reference(session: Session, msn: str, reference: str, invoice_id: str) -> bool:
+    """Take a name in the sales unit's one namespace; False where another invoice has it."""
+    row = {"msn": msn, "reference": reference, "invoice_id": invoice_id}
+    insert_or_leave(session, ReferenceClaim, row)
+    owner = sa.select(col(ReferenceClaim.invoice_id)).where(
+        col(ReferenceClaim.msn) == msn, col(ReferenceClaim.reference) == reference
+    )
+    return session.execute(owner).scalar() == invoice_id
+
+
+def _new_payment(book: Book, invoice: InvoiceRecord, user_flow: str) -> PaymentRecord:
+    attempt = len(book.payments(invoice)) + 1
+    expires_at = _expires_at(book, invoice, user_flow)
+    return PaymentRecord(
+        id=new_id("pay"),
+        msn=invoice.msn,
+        invoice_id=invoice.id,
+        attempt=attempt,
+        reference=_next_reference(book, invoice, attempt),
+        user_flow=user_flow,
+        state=PaymentState.REQUESTED,
+        expires_at=expires_at,
+        ends_at=expires_at or book.now + DEFAULT_LIFE,
+        created_at=book.now,
+        updated_at=book.now,
+    )
+
+
+def _expires_at(book: Book, invoice: InvoiceRecord, user_flow: str) -> datetime | None:
+    """Return when the payment ends; on the page's flow Vipps's ten minutes are right."""
+    if user_flow != "PUSH_MESSAGE":
+        return None
+    lifetime_s = book.sales_unit(invoice.msn).max_payment_lifetime_s
+    return payment_expires_at(book.now, invoice.payable_until, lifetime_s)
+
+
+def _next_reference(book: Book, invoice: InvoiceRecord, attempt: int) -> str:
+    """Return the invoice's own reference, then `-2`, `-3`, …, skipping taken ones."""
+    used = {payment.reference for payment in book.payments(invoice)}
+    if invoice.reference not in used:
+        return invoice.reference
+    number = attempt
+    while True:
+        reference = f"{invoice.reference}-{number}"
+        if reference not in used and claim_reference(
+            book.session, invoice.msn, reference, invoice.id
+        ):
+            return reference
+        number += 1
+
+
+def _request(
+    book: Book, invoice: InvoiceRecord, payment: PaymentRecord
+) -> tuple[PaymentRequest, Box | None]:
+    person = people.to_ask(book, invoice, payment.user_flow)
+    page = page_url(invoice.id, book.vault, book.settings.base_url)
+    lines: list[dict[str, Any]] = invoice.terms.get("orderLines") or []
+    request = PaymentRequest(
+        reference=payment.reference,
+        amount_minor=invoice.amount_minor,
+        currency=invoice.currency,
+        user_flow=cast(UserFlow, payment.user_flow),  # a CHECK holds the two values
+        phone_number=person.phone_number if person else None,
+        expires_at=payment.expires_at,
+        description=invoice.description,
+        return_url=invoice.terms.get("returnUrl") or page,
+        page_url=page,
+        invoice_id=invoice.id,
+        order_lines=tuple(lines),
+    )
+    return request, person.box if person else None
