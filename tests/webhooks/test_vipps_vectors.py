@@ -1,4 +1,4 @@
-"""What Vipps published and really sent must come out of our own code, byte for byte."""
+"""What Vipps published and really sent comes out of our own code, byte for byte."""
 
 import pytest
 
@@ -78,3 +78,28 @@ def test_captured_body_has_the_hash_vipps_sent(body: bytes, length: int, content
 
     assert len(body) == length
     assert headers["X-Ms-Content-Sha256"] == content_hash
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "path"),
+    [
+        ("https://pay.example/webhooks/vipps/123456", "pay.example", "/webhooks/vipps/123456"),
+        ("https://PAY.example:443/a", "pay.example", "/a"),
+        ("https://pay.example:8443/a?b=c&d", "pay.example:8443", "/a?b=c&d"),
+        ("http://127.0.0.1:8080/a", "127.0.0.1:8080", "/a"),
+        ("http://127.0.0.1:80", "127.0.0.1", "/"),
+        ("https://pay.example:80/", "pay.example:80", "/"),
+        ("https://user@pay.example/%2e//a;b", "pay.example", "/%2e//a;b"),
+        ("https://[2001:DB8::1]:9000?x", "[2001:db8::1]:9000", "/?x"),
+    ],
+)
+def test_authority_and_path_split_as_vipps_does(url: str, host: str, path: str) -> None:
+    """Host and path are signed as Vipps's C# reads them from the registered URL."""
+    assert vipps.authority_and_path(url) == (host, path)
+
+
+@pytest.mark.parametrize("url", ["", "pay.example/x", "ftp://pay.example/", "https:///x"])
+def test_authority_and_path_without_a_host_is_refused(url: str) -> None:
+    """A public URL that is no URL is told at start, not by failing webhooks."""
+    with pytest.raises(ValueError, match="absolute"):
+        vipps.authority_and_path(url)

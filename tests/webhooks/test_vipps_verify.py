@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import itertools
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -346,61 +345,6 @@ def test_verify_identity_coding_passes() -> None:
     assert vipps.verify(request, [SECRET], NOW) == 0
 
 
-@pytest.mark.parametrize("offset_s", [-300, -299, 0, 299, 300])
-def test_verify_inside_the_window_passes(offset_s: int) -> None:
-    """Five minutes of difference between two clocks are forgiven, the fifth included."""
-    now = NOW + timedelta(seconds=offset_s)
-
-    assert vipps.verify(a_signed_request(), [SECRET], now) == 0
-
-
-@pytest.mark.parametrize("offset_s", [-691_200, -301, -300.001, 300.001, 301, 691_200])
-def test_verify_outside_the_window_is_stale(offset_s: float) -> None:
-    """What was recorded yesterday cannot be played again today, nor tomorrow's today."""
-    now = NOW + timedelta(seconds=offset_s)
-
-    with pytest.raises(StaleTimestamp):
-        vipps.verify(a_signed_request(), [SECRET], now)
-
-
-def test_verify_with_another_tolerance_moves_the_window() -> None:
-    """An operator with a bad clock can widen the window."""
-    now = NOW + timedelta(seconds=900)
-
-    assert vipps.verify(a_signed_request(), [SECRET], now, tolerance_s=900) == 0
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        b"",
-        b"2026-11-22T10:00:00Z",
-        b"Mon, 22 Nov 2026 10:00:00 GMT",
-        b"Sun, 22 Nov 2026 10:00:00 +0000",
-        b"Sun, 22 Nov 2026 10:00:00 UTC",
-        b"Sun, 22 Nov 2026 10:00:00",
-        b"Sun, 22 Nov 26 10:00:00 GMT",
-        b"Sun, 22 nov 2026 10:00:00 GMT",
-        b"Sunday, 22-Nov-26 10:00:00 GMT",
-        b"Sun Nov 22 10:00:00 2026",
-        b"Sun, 2 Nov 2026 10:00:00 GMT",
-        b"Sun, 31 Feb 2026 10:00:00 GMT",
-        b"Sun, 22 Nov 2026 24:00:00 GMT",
-        b"Sun, 22 Nov 2026 10:00:60 GMT",
-        b"Sun, 22 Nov 0000 10:00:00 GMT",
-        b"Sun, 22 Nov 2026 10:00:00 GMT\n",
-        b" Sun, 22 Nov 2026 10:00:00 GMT",
-        "Sun, ٢٢ Nov 2026 10:00:00 GMT".encode(),
-        b"\xff" * 29,
-    ],
-)
-def test_date_in_another_form_is_malformed(value: bytes) -> None:
-    """A date is written one way, with the right weekday, or it is not Vipps's."""
-    request = with_header(a_signed_request(), DATE, value)
-
-    assert refused(request) is MalformedHeader
-
-
 HEADER_NAMES = st.sampled_from([AUTHORIZATION, COPY, DATE, HASH, b"content-encoding", b"\xff"])
 GENUINE = st.sampled_from([value for _, value in a_signed_request().headers])
 
@@ -429,28 +373,3 @@ def test_verify_signed_body_always_passes(body: bytes, secret: str) -> None:
     request = a_signed_request(body, secret=secret)
 
     assert vipps.verify(request, ["other", secret], NOW) == (1 if secret != "other" else 0)
-
-
-@pytest.mark.parametrize(
-    ("url", "host", "path"),
-    [
-        ("https://pay.example/webhooks/vipps/123456", "pay.example", "/webhooks/vipps/123456"),
-        ("https://PAY.example:443/a", "pay.example", "/a"),
-        ("https://pay.example:8443/a?b=c&d", "pay.example:8443", "/a?b=c&d"),
-        ("http://127.0.0.1:8080/a", "127.0.0.1:8080", "/a"),
-        ("http://127.0.0.1:80", "127.0.0.1", "/"),
-        ("https://pay.example:80/", "pay.example:80", "/"),
-        ("https://user@pay.example/%2e//a;b", "pay.example", "/%2e//a;b"),
-        ("https://[2001:DB8::1]:9000?x", "[2001:db8::1]:9000", "/?x"),
-    ],
-)
-def test_authority_and_path_split_as_vipps_does(url: str, host: str, path: str) -> None:
-    """Host and path are signed as Vipps's C# reads them from the registered URL."""
-    assert vipps.authority_and_path(url) == (host, path)
-
-
-@pytest.mark.parametrize("url", ["", "pay.example/x", "ftp://pay.example/", "https:///x"])
-def test_authority_and_path_without_a_host_is_refused(url: str) -> None:
-    """A public URL that is no URL is told at start, not by failing webhooks."""
-    with pytest.raises(ValueError, match="absolute"):
-        vipps.authority_and_path(url)

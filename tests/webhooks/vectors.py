@@ -1,4 +1,4 @@
-"""Signatures and bodies that others published or captured; never edit one to make a test pass."""
+"""What others published, captured or found out; never edit one to make a test pass."""
 
 from datetime import UTC, datetime
 
@@ -53,3 +53,36 @@ STANDARD_PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
 STANDARD_V1A = (
     "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
 )
+
+# The addresses that `ipaddress.is_global` lets through, and their relatives.
+HIDDEN_ADDRESSES = [
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::7f00:1",
+    "2002:7f00:1::1",
+    "2001:0:7f00:1::",
+    "::127.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:0:7f00:1",
+    "::5efe:7f00:1",
+    "2a00:1450::5efe:7f00:1",
+    "2a00:1450::200:5efe:a9fe:a9fe",
+    "2a00:1450::5efe:8.8.8.8",
+    "fec0::1",
+    "3fff::1",
+    "5f00::1",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "::",
+    "::1",
+    "ff02::1",
+    "fe80::1%eth0",
+    "2a00:1450::1%eth0",
+    "224.0.0.1",
+    "192.88.99.1",
+    "168.63.129.16",
+    "169.254.169.254",
+    "100.100.100.200",
+    "192.0.0.192",
+    "255.255.255.255",
+    "0.0.0.0",  # noqa: S104
+]
