@@ -62,8 +62,9 @@ def check_answer(answer: httpx.Response) -> None:
     declared = answers.get(str(answer.status_code))
     if declared is None:
         assert answer.status_code in DIFFERENCES, f"{answer.request.method} {path}: {answer.text}"
-        if answer.headers["content-type"] == "application/problem+json":
-            check(answer.json(), name, pointer="/components/schemas/Problem")
+        if answer.headers.get("content-type") == "application/problem+json":
+            schema = "ProblemDetails" if prefix == "/webhooks" else "Problem"
+            check(answer.json(), name, pointer=f"/components/schemas/{schema}")
         return
     _check_declared(answer, name, declared=_resolved(name, declared))
 

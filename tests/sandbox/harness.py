@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -217,6 +218,14 @@ def code_of(answer: httpx.Response) -> str:
         d["reason"] if d["name"] == "ErrorCode" else d["name"]
         for d in answer.json()["extraDetails"]
     )
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Return once it is so, or fail after a while."""
+    give_up_at = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < give_up_at, f"not so within {WAIT_S} s"
+        time.sleep(0.01)
 
 
 @dataclass(frozen=True)
