@@ -41,7 +41,7 @@ def postgres_url() -> Iterator[str]:
             connection.execute("SELECT pg_reload_conf()")
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
         template = Database(_with_name(url, _TEMPLATE))
-        _make_schema(template)
+        SQLModel.metadata.create_all(template.writer)
         template.dispose()
         yield url
         server.cleanup()
@@ -53,7 +53,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'betalbar.db'}"
         database = Database(url)
-        _make_schema(database)
+        SQLModel.metadata.create_all(database.writer)
         database.dispose()
         yield url
         return
@@ -73,10 +73,6 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.dispose()
-
-
-def _make_schema(database: Database) -> None:
-    SQLModel.metadata.create_all(database.writer)
 
 
 def _with_name(url: str, name: str) -> str:

@@ -1,0 +1,361 @@
+"""Which deliveries may go out, and what an answer makes of them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from service.outbox import subscriptions
+from service.outbox.deliveries import IN_HAND_PER_SUBSCRIPTION_MAX, Claimed, claim
+from service.outbox.egress import Reply
+from service.outbox.fanout import fan_out
+from service.outbox.rows import PING_LINE
+from service.outbox.settling import settle
+from service.store.db import Database
+from service.store.tables import Attempt, Delivery, DeliveryStatus, Subscription, SubscriptionStatus
+from tests.service.outbox.builders import (
+    ACCEPTED,
+    BUSY,
+    GONE,
+    MSN,
+    NOW,
+    ONLY_POSTGRESQL,
+    Shop,
+    a_shop,
+    sent,
+)
+from webhooks.retry import STEPS_S
+
+_LEASE_S = 60.0
+
+
+def _claim(shop: Shop, limit: int = 100, **in_hand: int) -> list[Claimed]:
+    with shop.database.transaction() as session:
+        fan_out(session, now=shop.now, limit=10_000)
+        return claim(session, now=shop.now, lease_s=_LEASE_S, limit=limit, in_hand=in_hand)
+
+
+def _settle(shop: Shop, claimed: Sequence[Claimed], reply: Reply) -> int:
+    results = [sent(delivery, reply, at=shop.now) for delivery in claimed]
+    with shop.database.transaction() as session:
+        return settle(session, shop.vault, results, now=shop.now, jitter=lambda: 0.0)
+
+
+def _events(claimed: Sequence[Claimed]) -> list[str]:
+    return [delivery.event_id for delivery in claimed]
+
+
+def test_claim_of_one_invoices_events_gives_them_in_order(database: Database) -> None:
+    """The next event of an invoice comes when I have taken the one before."""
+    shop = a_shop(database)
+    shop.subscribe()
+    events = [shop.tell("inv_1") for _ in range(3)]
+
+    went = []
+    for _ in events:
+        claimed = _claim(shop)
+        assert _claim(shop) == []
+        _settle(shop, claimed, ACCEPTED)
+        went.append(_events(claimed))
+
+    assert went == [[event] for event in events]
+    assert {d.status for d in shop.all(Delivery)} == {DeliveryStatus.DELIVERED}
+
+
+def test_claim_with_one_invoice_poisoned_gives_the_others(database: Database) -> None:
+    """An event that I keep refusing holds up its own invoice and no other."""
+    shop = a_shop(database)
+    shop.subscribe()
+    poisoned = shop.tell("inv_1")
+    shop.tell("inv_1")
+    _settle(shop, _claim(shop), BUSY)
+    others = [shop.tell(f"inv_{n}") for n in range(2, 5)]
+
+    claimed = _claim(shop)
+    _settle(shop, claimed, ACCEPTED)
+    shop.later(seconds=STEPS_S[0])
+    again = _claim(shop)
+
+    assert _events(claimed) == others
+    assert _events(again) == [poisoned]
+
+
+def test_claim_out_of_order_gives_all_at_once(database: Database) -> None:
+    """Where I turn order off, nothing waits for anything."""
+    shop = a_shop(database)
+    key, _ = shop.subscribe()
+    with database.transaction() as session:
+        session.get_one(Subscription, key).is_in_order = False
+    events = [shop.tell("inv_1") for _ in range(3)]
+
+    claimed = _claim(shop)
+
+    assert _events(claimed) == events
+
+
+def test_claim_for_two_subscriptions_keeps_an_order_for_each(database: Database) -> None:
+    """One system of mine that is down does not hold up another."""
+    shop = a_shop(database)
+    down, _ = shop.subscribe()
+    up, _ = shop.subscribe("https://b.example/")
+    events = [shop.tell("inv_1"), shop.tell("inv_1")]
+
+    first = _claim(shop)
+    _settle(shop, [d for d in first if d.subscription_id == down], BUSY)
+    _settle(shop, [d for d in first if d.subscription_id == up], ACCEPTED)
+    second = _claim(shop)
+
+    assert _events(first) == [events[0]] * 2
+    assert [(d.subscription_id, d.event_id) for d in second] == [(up, events[1])]
+
+
+def test_claim_of_a_slow_subscription_leaves_room_for_others(database: Database) -> None:
+    """Another merchant's slow system takes ten places and no more."""
+    shop = a_shop(database)
+    slow, _ = shop.subscribe()
+    shop.tell_many(*(f"inv_{n}" for n in range(1000)))
+    _claim(shop, limit=1)
+    quick, _ = shop.subscribe("https://b.example/")
+    shop.later(seconds=1)
+    shop.tell("inv_new")
+
+    claimed = _claim(shop, limit=64, **{slow: 1})
+    none_left = _claim(shop, limit=64, **{slow: IN_HAND_PER_SUBSCRIPTION_MAX})
+
+    whose = [delivery.subscription_id for delivery in claimed]
+    assert (whose.count(slow), whose.count(quick)) == (IN_HAND_PER_SUBSCRIPTION_MAX - 1, 1)
+    assert none_left == []
+
+
+def test_claim_past_a_thousand_blocked_finds_what_may_go(database: Database) -> None:
+    """However much waits behind one refused event, what may go is found at once."""
+    shop = a_shop(database)
+    shop.subscribe()
+    shop.tell_many(*["inv_1"] * 1000)
+    _settle(shop, _claim(shop, limit=1), BUSY)
+    shop.later(seconds=2)
+    free = shop.tell("inv_2")
+
+    claimed = _claim(shop, limit=64)
+
+    assert _events(claimed) == [free]
+
+
+@pytest.mark.parametrize("at_s", [0.0, _LEASE_S - 0.001])
+def test_claim_before_the_lease_ends_gives_nothing(at_s: float, database: Database) -> None:
+    """While one worker sends an event, no other does."""
+    shop = a_shop(database)
+    shop.subscribe()
+    shop.tell()
+    _claim(shop)
+    shop.later(seconds=at_s)
+
+    claimed = _claim(shop)
+
+    assert claimed == []
+
+
+def test_settle_after_the_lease_has_passed_on_is_left_out(database: Database) -> None:
+    """A worker that was frozen and wakes up changes nothing; the same event was sent again."""
+    shop = a_shop(database)
+    shop.subscribe()
+    shop.tell()
+    frozen = _claim(shop)
+    shop.later(seconds=_LEASE_S)
+    second = _claim(shop)
+
+    late = _settle(shop, frozen, GONE)
+    in_time = _settle(shop, second, ACCEPTED)
+    twice = _settle(shop, second, BUSY)
+
+    assert _events(frozen) == _events(second)
+    assert frozen[0].payload == second[0].payload
+    assert (late, in_time, twice) == (0, 1, 0)
+    assert [d.status for d in shop.all(Delivery)] == [DeliveryStatus.DELIVERED]
+    assert [(a.number, a.status) for a in shop.all(Attempt)] == [(1, 204)]
+
+
+@ONLY_POSTGRESQL
+def test_claim_by_two_workers_at_once_shares_the_work(database: Database) -> None:
+    """Two processes never send the same event at the same time, nor wait for each other."""
+    shop = a_shop(database)
+    shop.subscribe()
+    shop.subscribe("https://b.example/")
+    for n in range(10):
+        shop.tell(f"inv_{n}")
+    with database.transaction() as session:
+        fan_out(session, now=NOW, limit=100)
+
+    with database.transaction() as first, database.transaction() as second:
+        a = claim(first, now=NOW, lease_s=_LEASE_S, limit=3)
+        b = claim(second, now=NOW, lease_s=_LEASE_S, limit=3)
+    rest = _claim(shop)
+
+    assert (len(a), len(b), len(rest)) == (3, 3, 14)
+    assert len({d.id for d in (*a, *b, *rest)}) == 20
+
+
+@ONLY_POSTGRESQL
+def test_claim_while_the_one_before_is_being_settled_loses_no_time(database: Database) -> None:
+    """In the worst race the next event of an invoice comes a second later, not a lease later."""
+    shop = a_shop(database)
+    shop.subscribe()
+    shop.tell("inv_1")
+    claimed = _claim(shop)
+    second = shop.tell("inv_1")
+    with database.transaction() as session:
+        settle(session, shop.vault, [sent(claimed[0], ACCEPTED, at=NOW)], now=NOW)
+        in_between = _claim(shop)
+
+    shop.later(seconds=1)
+    after = _claim(shop)
+
+    assert in_between == []
+    assert _events(after) == [second]
+
+
+def test_settle_refused_walks_the_schedule_and_ends_failed(database: Database) -> None:
+    """I am tried eleven times over three days; then the invoice's next event goes out."""
+    shop = a_shop(database)
+    shop.subscribe()
+    first, second = shop.tell("inv_1"), shop.tell("inv_1")
+
+    waited = []
+    for _ in range(len(STEPS_S)):
+        _settle(shop, _claim(shop), BUSY)
+        due = shop.all(Delivery, Delivery.event_id == first)[0].next_attempt_at
+        waited.append((due - shop.now).total_seconds())
+        shop.now = due - timedelta(seconds=0.001)
+        assert _claim(shop) == []
+        shop.now = due
+    last = _claim(shop)
+    _settle(shop, last, BUSY)
+    after = _claim(shop)
+
+    failed = shop.all(Delivery, Delivery.event_id == first)[0]
+    assert waited == list(STEPS_S)
+    assert (failed.status, failed.attempts, failed.settled_at) == ("failed", 11, shop.now)
+    assert [a.number for a in shop.all(Attempt)] == list(range(1, 12))
+    assert _events(after) == [second]
+
+
+def test_settle_with_retry_after_waits_as_asked_up_to_twice_the_step(database: Database) -> None:
+    """I may ask for more time, within reason."""
+    shop = a_shop(database)
+    shop.subscribe()
+    shop.tell("inv_1")
+    shop.tell("inv_2")
+    a, b = _claim(shop)
+
+    _settle(shop, [a], Reply(429, b"", retry_after="7", latency_ms=1, error=None))
+    _settle(shop, [b], Reply(429, b"", retry_after="3600", latency_ms=1, error=None))
+
+    due = {d.id: (d.next_attempt_at - NOW).total_seconds() for d in shop.all(Delivery)}
+    assert due == {a.id: 7.0, b.id: 10.0}
+
+
+def test_settle_keeps_what_the_receiver_said_sealed(database: Database) -> None:
+    """The log of attempts has my answer; in the database nobody can read it."""
+    shop = a_shop(database)
+    shop.subscribe()
+    shop.tell()
+    claimed = _claim(shop)
+
+    _settle(shop, claimed, Reply(500, b"Kari said no", None, 12, "protocol"))
+
+    attempt = shop.all(Attempt)[0]
+    place = f"attempt:{claimed[0].id}:1:answer"
+    assert b"Kari" not in attempt.answer
+    assert shop.vault.open(attempt.answer, place=place) == b"Kari said no"
+    assert (attempt.status, attempt.latency_ms, attempt.error) == (500, 12, "protocol")
+    assert attempt.at == NOW
+
+
+def test_claim_of_an_unverified_subscription_gives_its_ping_alone(database: Database) -> None:
+    """Until my receiver has said 2xx it gets one delivery at a time, the ping first."""
+    shop = a_shop(database)
+    key, _ = shop.subscribe(status=SubscriptionStatus.UNVERIFIED)
+    for n in range(3):
+        shop.tell(f"inv_{n}")
+
+    ping = _claim(shop)
+    meanwhile = _claim(shop)
+    _settle(shop, ping, BUSY)
+    shop.later(seconds=STEPS_S[0] - 1)
+    before_the_step = _claim(shop)
+    shop.later(seconds=1)
+    again = _claim(shop)
+    _settle(shop, again, ACCEPTED)
+    events = _claim(shop)
+
+    assert [(d.line, d.payload) for d in ping] == [(PING_LINE, None)]
+    assert (meanwhile, before_the_step) == ([], [])
+    assert _events(again) == _events(ping)
+    assert len(events) == 3
+    assert shop.subscription(key).status == SubscriptionStatus.HEALTHY
+
+
+def test_claim_after_an_unverified_ping_has_failed_gives_the_next(database: Database) -> None:
+    """Three days of silence end the ping, not what I am owed."""
+    shop = a_shop(database)
+    key, _ = shop.subscribe(status=SubscriptionStatus.UNVERIFIED)
+    events = [shop.tell(f"inv_{n}") for n in range(2)]
+    for step_s in (*STEPS_S, 1):
+        _settle(shop, _claim(shop), BUSY)
+        shop.later(seconds=step_s)
+
+    first = _claim(shop)
+    meanwhile = _claim(shop)
+    _settle(shop, first, ACCEPTED)
+    second = _claim(shop)
+
+    assert meanwhile == []
+    assert _events(first) + _events(second) == events
+    assert shop.subscription(key).status == SubscriptionStatus.HEALTHY
+
+
+def test_settle_gone_disables_and_keeps_what_is_owed(database: Database) -> None:
+    """410 stops my subscription; nothing that I am owed is thrown away."""
+    shop = a_shop(database)
+    key, _ = shop.subscribe()
+    shop.tell("inv_1")
+    shop.tell("inv_2")
+    a, _b = _claim(shop)
+
+    _settle(shop, [a], GONE)
+    shop.later(hours=1)
+    claimed = _claim(shop)
+
+    stopped = shop.subscription(key)
+    assert (stopped.status, stopped.reason) == (SubscriptionStatus.DISABLED, "gone")
+    assert claimed == []
+    assert [d.status for d in shop.all(Delivery)] == [DeliveryStatus.PENDING] * 2
+
+
+def test_settle_accepted_after_gone_stays_disabled(database: Database) -> None:
+    """What was under way when I said 410 does not turn the subscription on again."""
+    shop = a_shop(database)
+    key, _ = shop.subscribe()
+    shop.tell("inv_1")
+    shop.tell("inv_2")
+    a, b = _claim(shop)
+
+    _settle(shop, [a], GONE)
+    _settle(shop, [b], ACCEPTED)
+
+    assert shop.subscription(key).status == SubscriptionStatus.DISABLED
+
+
+def test_claim_of_a_deleted_subscription_ends_what_it_was_owed(database: Database) -> None:
+    """After I delete a subscription, nothing more is sent to it."""
+    shop = a_shop(database)
+    key, _ = shop.subscribe()
+    shop.tell()
+    with database.transaction() as session:
+        fan_out(session, now=NOW, limit=10)
+        subscriptions.delete(session, msn=MSN, subscription_id=key, now=NOW)
+
+    claimed = _claim(shop)
+
+    assert claimed == []
+    assert [(d.status, d.settled_at) for d in shop.all(Delivery)] == [("failed", NOW)]
