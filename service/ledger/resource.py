@@ -6,7 +6,10 @@ from typing import Any
 
 from service.store.tables import InvoiceRecord, PaymentRecord, Transition
 from service.vault import Vault
-from statemachine import Amounts, State, available_actions
+from statemachine import Amounts, PaymentState, State, available_actions
+
+# The machine knows it; the API has no such path yet, and must not offer what answers 404.
+_NOT_SERVED = frozenset({"paid-elsewhere"})
 
 # An event stays under 20 kB: of a long chain it carries the last payments only.
 EVENT_PAYMENTS_MAX = 5
@@ -108,11 +111,12 @@ def transition_resource(row: Transition) -> dict[str, Any]:
 
 def actions_of(invoice: InvoiceRecord) -> tuple[str, ...]:
     """Return what can be asked of the invoice now, as the API's last path parts."""
-    return available_actions(
+    possible = available_actions(
         State(invoice.state),
         amounts_of(invoice),
         is_paid_elsewhere=invoice.paid_elsewhere is not None,
     )
+    return tuple(action for action in possible if action not in _NOT_SERVED)
 
 
 def page_url(invoice_id: str, vault: Vault, base_url: str) -> str:
@@ -131,8 +135,6 @@ def _aggregate(invoice: InvoiceRecord) -> dict[str, Any]:
 
 
 def _payment(payment: PaymentRecord, vault: Vault) -> dict[str, Any]:
-    redirect = payment.redirect_url
-    place = f"payment:{payment.id}:redirect_url"
     return {
         "reference": payment.reference,
         "attempt": payment.attempt,
@@ -140,5 +142,12 @@ def _payment(payment: PaymentRecord, vault: Vault) -> dict[str, Any]:
         "pspReference": payment.psp_reference,
         "userFlow": payment.user_flow,
         "expiresAt": rfc3339(payment.expires_at),
-        "redirectUrl": vault.open(redirect, place=place).decode() if redirect else None,
+        "redirectUrl": _redirect_url(payment, vault),
     }
+
+
+def _redirect_url(payment: PaymentRecord, vault: Vault) -> str | None:
+    """Return where the customer pays, while there is something to pay."""
+    if payment.redirect_url is None or payment.state != PaymentState.CREATED:
+        return None
+    return vault.open(payment.redirect_url, place=f"payment:{payment.id}:redirect_url").decode()
