@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 
 from service.api.routes import api_routes, exception_handlers
+from service.api.running import Running
 from service.clock import Clock
 from service.commands.worker import CommandWorker
 from service.context import Context
@@ -64,10 +66,10 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
     sandbox = _built_in_sandbox(settings) if settings.has_built_in_sandbox else None
     clock = Clock(offset=lambda: sandbox.clock.offset) if sandbox else Clock()
     context = open_context(settings, clock=clock)
-    receiver = Receiver(context)
+    receiver, running = Receiver(context), Running()
     routes: list[BaseRoute] = [
         Route("/webhooks/vipps/{msn}", receiver),
-        *api_routes(context),
+        *api_routes(context, running),
         *(sandbox.routes if sandbox else ()),
     ]
 
@@ -78,12 +80,10 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
             if sandbox is not None:
                 await stack.enter_async_context(sandbox.run())
             stack.push_async_callback(receiver.drain)
-            await stack.enter_async_context(working(context, has_worker=has_worker))
+            await stack.enter_async_context(working(context, running, has_worker=has_worker))
             yield
 
-    app = Starlette(
-        routes=routes, lifespan=lifespan, exception_handlers=exception_handlers(context)
-    )
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=exception_handlers())
     app.state.context = context
     return app
 
@@ -96,8 +96,10 @@ def create_app_from_environment() -> Starlette:
 
 
 @asynccontextmanager
-async def working(context: Context, *, has_worker: bool = True) -> AsyncIterator[None]:
-    """Run the workers beside the block; at its end they finish what is in hand."""
+async def working(
+    context: Context, running: Running, *, has_worker: bool = True
+) -> AsyncIterator[None]:
+    """Run the workers beside the block, told to `running`; they finish what is in hand."""
     context.wake.bind()
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -106,11 +108,15 @@ async def working(context: Context, *, has_worker: bool = True) -> AsyncIterator
         egress = await stack.enter_async_context(
             open_egress(allow=context.settings.subscriber_allow)
         )
+        running.egress = egress
         tasks: list[asyncio.Task[None]] = []
         if has_worker:
             worker = CommandWorker(context, client, dice=SystemRandom())
-            tasks.append(asyncio.create_task(worker.run(stop)))
-            tasks.append(asyncio.create_task(Deliverer(context, egress).run(stop)))
+            tasks.append(asyncio.create_task(worker.run(stop), name="commands"))
+            deliverer = Deliverer(context, egress)
+            tasks.append(asyncio.create_task(deliverer.run(stop), name="deliveries"))
+        for task in tasks:
+            running.workers[task.get_name()] = partial(_is_running, task)
         if context.settings.has_built_in_sandbox:
             tasks.append(asyncio.create_task(_register_at_sandbox(context, client, stop)))
         try:
@@ -118,6 +124,10 @@ async def working(context: Context, *, has_worker: bool = True) -> AsyncIterator
         finally:
             stop.set()
             await _finish(tasks)
+
+
+def _is_running(task: asyncio.Task[None]) -> bool:
+    return not task.done()
 
 
 async def _finish(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -135,7 +145,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Run the workers alone until `stop` is set. Raises: as `open_context`."""
     context = open_context(settings)
     try:
-        async with working(context):
+        async with working(context, Running()):
             await stop.wait()
     finally:
         context.database.dispose()

@@ -24,9 +24,12 @@ def migrate(database: Database) -> None:
 
 
 def require_current(database: Database) -> None:
-    """Check that the database has this version's schema. Raises: SchemaOutdated."""
-    with database.writer.begin() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+    """Check that the database has this version's schema.
+
+    Raises: SchemaOutdated, DatabaseAway."""
+    # By the reading side: a probe that asks often must never wait for a writer.
+    with database.snapshot() as session:
+        found = MigrationContext.configure(session.connection()).get_current_revision()
     if found != ScriptDirectory.from_config(_config()).get_current_head():
         raise SchemaOutdated
 

@@ -1,0 +1,1 @@
+"""What merchants' systems call: `/v1`, and the two health addresses."""

@@ -1,0 +1,132 @@
+"""`Idempotency-Key`: the same request twice has one effect and one answer (T42).
+
+The row is written first in the effect's own transaction, and the answer last: of two
+requests at once, the second waits on the row. An error rolls it back, so that a mended
+request may use its key again.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from service.api.answers import Answer
+from service.errors import Conflict, FieldError, InvalidInput
+from service.store.inserts import upsert_into
+from service.store.tables import StoredAnswer
+from service.vault import Vault
+
+HEADER = "Idempotency-Key"
+
+_KEY = re.compile(rb"[!-~]{1,255}")
+
+# A row without an answer: its effect has begun outside the database (a test delivery).
+_NO_ANSWER = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One key of one sales unit on one route, and what was sent with it."""
+
+    msn: str
+    route: str
+    key: str = field(repr=False)
+    body_hash: bytes
+
+    @property
+    def place(self) -> str:
+        """Return where the answer's body is sealed."""
+        return f"stored_answer:{self.msn}:{self.route}:{self.key}"
+
+
+def read_key(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """Return the request's key, or None. Raises: InvalidInput."""
+    given = [value for name, value in headers if name == HEADER.lower().encode()]
+    if not given:
+        return None
+    if len(given) > 1 or _KEY.fullmatch(given[0]) is None:
+        raise InvalidInput(FieldError(HEADER, "is not 1 to 255 visible ASCII characters"))
+    return given[0].decode("ascii")
+
+
+def body_hash(body: Any) -> bytes:
+    """Return a hash of a body's meaning: its members' sequence and white space don't count."""
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def claim_key(
+    session: Session, vault: Vault, claim: Claim, *, now: datetime, busy_until: datetime | None
+) -> Answer | None:
+    """Take the key for this request, or return the answer that it was given before.
+
+    Must be the transaction's first statement: the insert is what two requests at once meet
+    at. Raises: Conflict (`request_in_progress`), InvalidInput (`idempotency_key_reused`)."""
+    if _insert(session, claim, now, busy_until):
+        return None
+    row = session.scalars(_named(claim).with_for_update()).one()
+    if row.body_hash != claim.body_hash:
+        error = FieldError(HEADER, "was used with another body")
+        raise InvalidInput(error, code="idempotency_key_reused")
+    if row.busy_until is not None and row.busy_until > now:
+        raise Conflict("request_in_progress", "the first request with this key is under way")
+    if row.status == _NO_ANSWER:
+        row.busy_until = busy_until  # the first one died under way: this one takes its place
+        session.add(row)
+        return None
+    headers = {**orjson.loads(row.headers), "Idempotent-Replayed": "true"}
+    return Answer(row.status, vault.open(row.body, place=claim.place), headers)
+
+
+def keep_answer(
+    session: Session, vault: Vault, claim: Claim, answer: Answer, *, busy_until: datetime | None
+) -> None:
+    """Store what the same request is answered from now on, or from `busy_until` on."""
+    kept = sa.update(StoredAnswer).where(*_is(claim))
+    session.execute(
+        kept.values(
+            status=answer.status,
+            headers=orjson.dumps(dict(answer.headers)).decode(),
+            body=vault.seal(answer.body, place=claim.place),
+            busy_until=busy_until,
+        )
+    )
+
+
+def release_key(session: Session, claim: Claim) -> None:
+    """Give the key back: the request had no effect."""
+    session.execute(sa.delete(StoredAnswer).where(*_is(claim)))
+
+
+def _insert(session: Session, claim: Claim, now: datetime, busy_until: datetime | None) -> bool:
+    row = {
+        "msn": claim.msn,
+        "route": claim.route,
+        "key": claim.key,
+        "body_hash": claim.body_hash,
+        "status": _NO_ANSWER,
+        "headers": "{}",
+        "body": b"",
+        "created_at": now,
+        "busy_until": busy_until,
+    }
+    insert = upsert_into(session, StoredAnswer)
+    taken = insert.values(row).on_conflict_do_nothing().returning(col(StoredAnswer.key))
+    return session.execute(taken).first() is not None
+
+
+def _named(claim: Claim) -> sa.Select[StoredAnswer]:
+    return sa.select(StoredAnswer).where(*_is(claim))
+
+
+def _is(claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        col(StoredAnswer.msn) == claim.msn,
+        col(StoredAnswer.route) == claim.route,
+        col(StoredAnswer.key) == claim.key,
+    )

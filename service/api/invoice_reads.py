@@ -1,0 +1,108 @@
+"""What merchants read of invoices: a list, one, and one's history."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from service.api.answers import Answer, json_answer
+from service.api.calls import Call
+from service.api.cursors import read_id, read_position, write_cursor
+from service.api.invoices import reference_of
+from service.api.query import Query
+from service.api.resources import invoice_resources, stored_invoice_answer
+from service.errors import FieldError, InvalidInput, NotFound
+from service.ledger.resource import transition_resource
+from service.store.tables import Invoice, Transition
+from statemachine import State
+
+_STATES = frozenset(State)
+_FILTERS = ("state", "customer", "createdFrom", "createdTo", "q")
+_LIST = "invoices"
+
+Invoices = sa.Select[Invoice]
+
+
+async def list_invoices(call: Call) -> Answer:
+    """Answer `GET /v1/invoices`: newest first, filtered."""
+    query = Query(call.request, "limit", "cursor", *_FILTERS)
+    msn, limit, cursor = call.caller.msn, query.limit(), query.text("cursor")
+    wanted = _filtered(sa.select(Invoice).where(col(Invoice.msn) == msn), query)
+    if cursor is not None:
+        wanted = wanted.where(col(Invoice.id) < read_id(cursor, _LIST, msn))
+    page = wanted.order_by(col(Invoice.id).desc()).limit(limit + 1)
+
+    def work(session: Session) -> dict[str, Any]:
+        found = session.scalars(page).all()
+        next_cursor = write_cursor(_LIST, msn, found[limit - 1].id) if len(found) > limit else None
+        items = invoice_resources(session, call.context, found[:limit])
+        return {"items": items, "cursor": next_cursor}
+
+    return json_answer(await call.read(work))
+
+
+async def one_invoice(call: Call) -> Answer:
+    """Answer `GET /v1/invoices/{reference}`, with its ETag."""
+    Query(call.request)
+    reference = reference_of(call)
+
+    def work(session: Session) -> Answer:
+        invoice = _find(session, call.caller.msn, reference)
+        return stored_invoice_answer(session, call.context, invoice, status=200)
+
+    return await call.read(work)
+
+
+async def list_transitions(call: Call) -> Answer:
+    """Answer `GET /v1/invoices/{reference}/transitions`: oldest first."""
+    query, msn = Query(call.request, "limit", "cursor"), call.caller.msn
+    reference = reference_of(call)
+    list_name, limit, cursor = f"transitions/{reference}", query.limit(), query.text("cursor")
+    after = read_position(cursor, list_name, msn) if cursor is not None else 0
+
+    def work(session: Session) -> dict[str, Any]:
+        invoice = _find(session, msn, reference)
+        history = sa.select(Transition).where(
+            col(Transition.invoice_id) == invoice.id, col(Transition.sequence) > after
+        )
+        page = history.order_by(col(Transition.sequence)).limit(limit + 1)
+        rows = session.scalars(page).all()
+        is_more = len(rows) > limit
+        next_cursor = write_cursor(list_name, msn, rows[limit - 1].sequence) if is_more else None
+        return {"items": [transition_resource(r) for r in rows[:limit]], "cursor": next_cursor}
+
+    return json_answer(await call.read(work))
+
+
+def _find(session: Session, msn: str, reference: str) -> Invoice:
+    named = sa.select(Invoice).where(col(Invoice.msn) == msn, col(Invoice.reference) == reference)
+    found = session.scalars(named).one_or_none()
+    if found is None:
+        raise NotFound("there is no invoice with this reference")
+    return found
+
+
+def _filtered(wanted: Invoices, query: Query) -> Invoices:
+    states, customer = query.several("state"), query.text("customer")
+    created_from, created_to = query.instant("createdFrom"), query.instant("createdTo")
+    if not _STATES.issuperset(states):
+        raise InvalidInput(FieldError("state", f"is one of {', '.join(sorted(_STATES))}"))
+    if states:
+        wanted = wanted.where(col(Invoice.state).in_(states))
+    if customer is not None:
+        wanted = wanted.where(col(Invoice.customer_id) == customer)
+    if created_from is not None:
+        wanted = wanted.where(col(Invoice.created_at) >= created_from)
+    if created_to is not None:
+        wanted = wanted.where(col(Invoice.created_at) < created_to)
+    return _matching(wanted, query.text("q"))
+
+
+def _matching(wanted: Invoices, text: str | None) -> Invoices:
+    """Keep those whose reference or description has the text in it, in any case."""
+    if not text:
+        return wanted
+    return wanted.where(
+        col(Invoice.reference).icontains(text, autoescape=True)
+        | col(Invoice.description).icontains(text, autoescape=True)
+    )

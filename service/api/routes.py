@@ -1,0 +1,56 @@
+"""Every address of the merchant API; read this file to know what there is."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from service.api import discovery, events, invoice_reads, invoices, subscriptions
+from service.api.calls import Handler, answer_http_error, keyed_route, open_route
+from service.api.health import healthz, readyz
+from service.api.running import Running
+from service.context import Context
+
+ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def api_routes(context: Context, running: Running) -> list[BaseRoute]:
+    """Return the routes; everything under `/v1` asks for an API key."""
+    addresses = {**_addresses(), **_subscription_addresses(running)}
+    return [
+        *(keyed_route(context, path, handlers) for path, handlers in addresses.items()),
+        open_route("/healthz", healthz),
+        open_route("/readyz", readyz(context, running)),
+    ]
+
+
+def exception_handlers() -> dict[type[Exception], ExceptionHandler]:
+    """Return what makes the router's own refusals look like all others."""
+    return {HTTPException: answer_http_error}
+
+
+def _addresses() -> dict[str, dict[str, Handler]]:
+    one = "/v1/invoices/{reference}"
+    return {
+        "/v1/invoices": {"GET": invoice_reads.list_invoices, "POST": invoices.create},
+        one: {"GET": invoice_reads.one_invoice},
+        f"{one}/transitions": {"GET": invoice_reads.list_transitions},
+        **{f"{one}/{name}": {"POST": handler} for name, handler in invoices.ACTS.items()},
+        "/v1/events": {"GET": events.list_events},
+        "/v1/machine": {"GET": discovery.machine},
+        "/v1/signing-keys": {"GET": discovery.signing_keys},
+    }
+
+
+def _subscription_addresses(running: Running) -> dict[str, dict[str, Handler]]:
+    one = "/v1/subscriptions/{id}"
+    return {
+        "/v1/subscriptions": {
+            "GET": subscriptions.list_subscriptions,
+            "POST": subscriptions.create,
+        },
+        one: {"GET": subscriptions.one_subscription, "DELETE": subscriptions.delete},
+        f"{one}/test": {"POST": subscriptions.test_handler(running)},
+    }

@@ -1,0 +1,100 @@
+"""`?wait=`: hold an answer until Vipps has done what was asked, at most so long."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from anyio import to_thread
+from sqlmodel import Session, col
+
+from service.context import Context
+from service.kinds import CommandKind
+from service.ledger.book import LIVE_PAYMENT_STATES
+from service.store.tables import Command, CommandStatus, Invoice, InvoiceRecord, Payment
+
+# A look costs three indexed reads. The feed's signal wakes earlier, in this process; another
+# process's work shows at the next look.
+_STEP_S = 0.1
+# On a busy feed a signal comes with every commit; so often is enough.
+_PAUSE_S = 0.02
+
+# The two that change nothing a merchant waits for.
+_BESIDE = (CommandKind.READ_PAYMENT, CommandKind.ATTACH_CATEGORY)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """An invoice as a request has left it, and the commands that the request decided."""
+
+    invoice_id: str
+    sequence: int
+    problem: dict[str, Any] | None
+    command_ids: tuple[str, ...]
+
+
+def is_under_way(session: Session, invoice: InvoiceRecord) -> bool:
+    """Tell whether Vipps has yet to answer something about the invoice."""
+    return (
+        invoice.closing is not None
+        or _has_command(session, invoice.id)
+        or (_is_being_replaced(session, invoice.id))
+    )
+
+
+async def until_settled(context: Context, watch: Watch, *, wait_s: float) -> bool:
+    """Return True once the request's outcome stands, False when the time is up.
+
+    No transaction is held between two looks."""
+    deadline = time.monotonic() + wait_s
+    listener = context.wake.events.listen()
+    try:
+        while True:
+            if await to_thread.run_sync(_is_settled, context, watch):
+                return True
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            await asyncio.sleep(min(_PAUSE_S, left_s))
+            await listener.wait(min(_STEP_S - _PAUSE_S, left_s))
+    finally:
+        listener.close()
+
+
+def _is_settled(context: Context, watch: Watch) -> bool:
+    with context.database.snapshot() as session:
+        invoice = session.get_one(Invoice, watch.invoice_id)
+        if invoice.problem is not None and invoice.problem != watch.problem:
+            return True
+        if is_under_way(session, invoice):
+            return False
+        # The answer to a capture moves nothing: its entry in Vipps's log does, a moment later.
+        return invoice.sequence > watch.sequence or _has_failed(session, watch)
+
+
+def _has_command(session: Session, invoice_id: str) -> bool:
+    open_ones = sa.select(col(Command.id)).where(
+        col(Command.invoice_id) == invoice_id,
+        col(Command.status).in_((CommandStatus.WAITING, CommandStatus.RUNNING)),
+        col(Command.kind).not_in(_BESIDE),
+    )
+    return session.execute(open_ones.limit(1)).first() is not None
+
+
+def _is_being_replaced(session: Session, invoice_id: str) -> bool:
+    replaced = sa.select(col(Payment.id)).where(
+        col(Payment.invoice_id) == invoice_id,
+        col(Payment.state).in_(LIVE_PAYMENT_STATES),
+        col(Payment.replacement_flow).is_not(None),
+    )
+    return session.execute(replaced.limit(1)).first() is not None
+
+
+def _has_failed(session: Session, watch: Watch) -> bool:
+    failed = sa.select(col(Command.id)).where(
+        col(Command.id).in_(watch.command_ids),
+        col(Command.status).in_((CommandStatus.FAILED, CommandStatus.DROPPED)),
+        col(Command.kind).not_in(_BESIDE),
+    )
+    return session.execute(failed.limit(1)).first() is not None
