@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -14,7 +14,7 @@ from service.sandbox.delivery import Dispatcher, report_crash
 from service.sandbox.epayment import EpaymentApi
 from service.sandbox.gate import PROBLEM_SHAPE, Call, Gate, json_response
 from service.sandbox.order_management import OrderManagementApi
-from service.sandbox.sender import Sender, webhook_client
+from service.sandbox.sender import Sender
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.tokens import Tokens
 from service.sandbox.webhooks_api import WebhooksApi
@@ -53,11 +53,8 @@ class Sandbox:
 
         Leaving it lets go of the database file; a sandbox runs once.
         """
-        settings = self.settings
-        async with webhook_client(settings.deliveries_in_flight_max) as client:
-            sender = Sender(
-                client, timeout_s=settings.answer_timeout_s, real_now=self.clock.real_now
-            )
+        timeout_s, real_now = self.settings.answer_timeout_s, self.clock.real_now
+        async with aclosing(Sender(timeout_s=timeout_s, real_now=real_now)) as sender:
             dispatcher = Dispatcher(self._world, sender.send)
             self._world.on_delivery = dispatcher.add
             work = [

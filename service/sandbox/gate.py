@@ -131,8 +131,13 @@ class Gate:
         except Denied as denied:
             return _denial(denied)
         except Refused as refused:
-            body = shape.render(refused, call.path, self.world.ids.trace_id())
-            return json_response(body, refused.status, media_type=shape.media_type)
+            return self._refusal(refused, call, shape=shape)
+        except (RecursionError, orjson.JSONEncodeError):
+            return self._refusal(plain(400, "The JSON is nested too deeply."), call, shape=shape)
+
+    def _refusal(self, refused: Refused, call: Call, *, shape: Shape) -> Response:
+        body = shape.render(refused, call.path, self.world.ids.trace_id())
+        return json_response(body, refused.status, media_type=shape.media_type)
 
 
 def json_response(body: object, status: int = 200, *, media_type: str = JSON) -> Response:
