@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 
 from tests.sandbox import conformance, harness
+from tests.sandbox import receiver as receivers
 
 _MSNS = count(200_000)
 
@@ -33,9 +34,9 @@ def lone_merchant() -> Iterator[harness.Merchant]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[harness.Receiver]:
+def receiver() -> Iterator[receivers.Receiver]:
     """Give an address for webhooks."""
-    with harness.receiver() as address:
+    with receivers.receiver() as address:
         yield address
 
 

@@ -1,4 +1,4 @@
-"""Capture, refund, cancel and force approve."""
+"""Capture, refund and cancel."""
 
 from typing import Any
 
@@ -156,33 +156,6 @@ def test_refund_after_a_year_is_refused(lone_merchant: Merchant) -> None:
     assert code_of(merchant.adjust("refund", REFERENCE, value=1, key="r")) == "6220"
 
 
-@pytest.mark.parametrize(("operation", "code"), [("capture", "4010"), ("refund", "4150")])
-def test_adjustment_again_happens_once(merchant: Merchant, operation: str, code: str) -> None:
-    """The same key takes or gives back once; with another amount it is a conflict."""
-    authorized(merchant)
-    merchant.adjust("capture", REFERENCE, value=10_000, key="first")
-
-    answers = [merchant.adjust(operation, REFERENCE, value=5_000, key="k") for _ in range(3)]
-    other = merchant.adjust(operation, REFERENCE, value=4_000, key="k")
-
-    assert len({answer.content for answer in answers}) == 1
-    assert (other.status_code, code_of(other)) == (409, code)
-    keys = [effect["idempotencyKey"] for effect in merchant.effects()]
-    assert keys.count("k") == 1
-
-
-def test_key_of_another_payment_is_a_conflict(merchant: Merchant) -> None:
-    """A key belongs to one request, not to one payment."""
-    for reference in (REFERENCE, "invoice-0002"):
-        merchant.create(a_payment(reference))
-        merchant.act("approve", reference)
-    merchant.adjust("capture", REFERENCE, value=5_000, key="k")
-
-    answer = merchant.adjust("capture", "invoice-0002", value=5_000, key="k")
-
-    assert answer.status_code == 409
-
-
 def test_adjustment_without_a_key_is_refused(merchant: Merchant) -> None:
     """Capture and refund need an idempotency key, cancel does not."""
     authorized(merchant)
@@ -276,58 +249,6 @@ def test_payment_being_authorized_is_locked(merchant: Merchant) -> None:
     merchant.act("approve", REFERENCE)
     assert merchant.cancel(REFERENCE, key="x").status_code == 200
     assert merchant.adjust("capture", REFERENCE, value=1, key="c").status_code == 400
-
-
-def force(merchant: Merchant, **body: Any) -> Any:
-    """Force approve."""
-    path = f"/epayment/v1/test/payments/{REFERENCE}/approve"
-    return merchant.call("POST", path, body=body)
-
-
-def test_force_approve_reserves_the_money(merchant: Merchant) -> None:
-    """In tests a payment is approved without the app, by the customer's number."""
-    merchant.create(a_payment(REFERENCE))
-
-    answer = force(merchant, customer={"phoneNumber": "4791234567"})
-
-    assert (answer.status_code, answer.content) == (200, b"")
-    assert sums(merchant) == (20_000, 0, 0, 0)
-    assert code_of(force(merchant, customer={"phoneNumber": "4791234567"})) == "6230"
-
-
-def test_force_approve_by_token_needs_that_of_the_link(merchant: Merchant) -> None:
-    """A payment by link is approved by the token in its link."""
-    link = merchant.create(a_payment(REFERENCE, userFlow="QR", customer=None)).json()["redirectUrl"]
-
-    wrong = force(merchant, token="another")
-    right = force(merchant, token=link.partition("token=")[2])
-
-    assert (code_of(wrong), right.status_code) == ("10020", 200)
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        ({}, "4140"),
-        ({"customer": {"phoneNumber": "4700000000"}}, "10020"),
-        ({"customer": 1}, "4140"),
-    ],
-)
-def test_force_approve_by_somebody_else_is_refused(
-    merchant: Merchant, body: dict[str, Any], code: str
-) -> None:
-    """Only the customer who was asked can approve."""
-    merchant.create(a_payment(REFERENCE))
-
-    assert code_of(force(merchant, **body)) == code
-
-
-def test_force_approve_of_what_is_over_is_refused(merchant: Merchant) -> None:
-    """What the customer said no to stays so."""
-    merchant.create(a_payment(REFERENCE))
-    merchant.act("reject", REFERENCE)
-
-    assert code_of(force(merchant, customer={"phoneNumber": "4791234567"})) == "10010"
 
 
 def test_read_of_an_unknown_payment_is_not_found(merchant: Merchant) -> None:

@@ -16,7 +16,9 @@ from starlette.routing import Route
 from service.sandbox import Clock, create_app, create_sandbox
 from tests.sandbox.harness import CALM, a_long_payment
 
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=5)
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=5)
+)
 ANYTHING = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from service.sandbox.chaos import Chaos, ChaosPlan
-from tests.sandbox.harness import CALM, Merchant, Receiver, a_payment, sandbox
+from tests.sandbox.harness import CALM, Merchant, a_payment, sandbox
+from tests.sandbox.receiver import Receiver
 
 
 def plan(merchant: Merchant, **shares: Any) -> None:

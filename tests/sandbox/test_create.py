@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.sandbox.harness import (
-    OTHER_MSN,
     Merchant,
     a_long_payment,
     a_payment,
@@ -219,100 +218,6 @@ def test_create_with_a_bad_header_names_it(merchant: Merchant, header: str, valu
     answer = merchant.client.post("/epayment/v1/payments", json=a_payment(), headers=headers)
 
     assert (answer.status_code, code_of(answer)) == (400, header)
-
-
-@pytest.mark.parametrize(
-    ("line", "field"),
-    [
-        ({"name": None}, "receipt.orderLines[0].name"),
-        ({"totalAmount": -1}, "receipt.orderLines[0].totalAmount"),
-        ({"totalTaxAmount": "1"}, "receipt.orderLines[0].totalTaxAmount"),
-        ({"taxRate": None}, "receipt.orderLines[0].taxRate"),
-        ({"taxRate": 10_001}, "receipt.orderLines[0].taxRate"),
-        ({"taxPercentage": 25}, "receipt.orderLines[0].taxRate"),
-        ({"discount": -1}, "receipt.orderLines[0].discount"),
-        ({"isReturn": "no"}, "receipt.orderLines[0].isReturn"),
-        ({"unitInfo": {"unitPrice": 1}}, "receipt.orderLines[0].unitInfo.quantity"),
-        ({"unitInfo": {"quantity": "1"}}, "receipt.orderLines[0].unitInfo.unitPrice"),
-    ],
-)
-def test_create_with_a_bad_receipt_line_names_the_field(
-    merchant: Merchant, line: dict[str, Any], field: str
-) -> None:
-    """Each line of the receipt is checked."""
-    receipt = a_receipt()
-    receipt["orderLines"][0] |= line
-
-    assert code_of(merchant.create(a_payment(receipt=receipt))) == field
-
-
-@pytest.mark.parametrize(
-    ("receipt", "field"),
-    [
-        ({"orderLines": [], "bottomLine": {"currency": "NOK"}}, "receipt.orderLines"),
-        ({"orderLines": ["x"], "bottomLine": {"currency": "NOK"}}, "receipt.orderLines[0]"),
-        ({"orderLines": a_receipt()["orderLines"]}, "receipt.bottomLine"),
-        (
-            {"orderLines": a_receipt()["orderLines"], "bottomLine": {}},
-            "receipt.bottomLine.currency",
-        ),
-        ("a receipt", "receipt"),
-    ],
-)
-def test_create_with_a_bad_receipt_names_the_part(
-    merchant: Merchant, receipt: object, field: str
-) -> None:
-    """A receipt needs lines, and a currency on its bottom line."""
-    assert code_of(merchant.create(a_payment(receipt=receipt))) == field
-
-
-def test_create_again_with_the_same_key_and_body_gives_the_same_answer(
-    lone_merchant: Merchant,
-) -> None:
-    """A repeated request is answered again and makes nothing, even much later."""
-    merchant, body = lone_merchant, a_long_payment(userFlow="QR")
-    first = merchant.create(body)
-    merchant.advance(12 * 3600)
-
-    again = merchant.create(body)
-
-    assert (again.status_code, again.json()) == (201, first.json())
-    assert [e["effect"] for e in merchant.effects()] == ["created", "expired"]
-
-
-def test_create_with_a_used_key_and_another_body_is_a_conflict(merchant: Merchant) -> None:
-    """One key, one request."""
-    merchant.create(a_payment(), key="k")
-
-    answer = merchant.create(a_payment("invoice-0002"), key="k")
-
-    assert (answer.status_code, code_of(answer)) == (409, "4020")
-
-
-def test_create_with_a_used_reference_is_a_conflict(merchant: Merchant) -> None:
-    """A reference is used once in a sales unit, upper and lower case apart."""
-    merchant.create(a_payment())
-
-    answer = merchant.create(a_payment(), key="another")
-
-    assert (answer.status_code, code_of(answer)) == (409, "4150")
-    assert merchant.create(a_payment("INVOICE-0001")).status_code == 201
-    merchant.msn = OTHER_MSN
-    assert merchant.create(a_payment()).status_code == 201
-
-
-def test_create_refused_once_stays_refused_for_that_key(merchant: Merchant) -> None:
-    """A key that got a 4xx keeps it, also when the reason is gone; a new key works."""
-    path = f"/sandbox/sales-units/{merchant.msn}"
-    merchant.client.put(path, json={"push": False})
-    refused = merchant.create(a_payment(), key="k")
-    merchant.client.put(path, json={"push": True})
-
-    again = merchant.create(a_payment(), key="k")
-
-    assert (again.status_code, again.content) == (403, refused.content)
-    assert code_of(again) == "5080"
-    assert merchant.create(a_payment(), key="new").status_code == 201
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 
 from tests.sandbox import harness
-from tests.sandbox.harness import Merchant, Receiver, a_long_payment, a_payment, until
+from tests.sandbox.harness import Merchant, a_long_payment, a_payment, until
+from tests.sandbox.receiver import Receiver
 
 KILLS = 5
 
