@@ -14,9 +14,13 @@ from tests.sandbox.harness import (
 )
 
 
-def in_(**lapse: float) -> str:
-    """Return that far from now, as Vipps writes instants."""
-    return (datetime.now(UTC) + timedelta(**lapse)).isoformat()
+def dated(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the changes with each lapse as an instant that far from now.
+
+    Tests are named by their arguments, so these must be the same in every process.
+    """
+    now = datetime.now(UTC)
+    return {k: (now + v).isoformat() if isinstance(v, timedelta) else v for k, v in changes.items()}
 
 
 def test_create_pushed_answers_without_redirect_url(merchant: Merchant) -> None:
@@ -97,10 +101,10 @@ def test_create_keeps_metadata_for_reading_only(merchant: Merchant) -> None:
         ({"expiresAt": "tomorrow"}, "expiresAt"),
         ({"expiresAt": "2026-13-01T00:00:00Z"}, "expiresAt"),
         ({"expiresAt": "2026-12-01T00:00:00"}, "expiresAt"),
-        ({"expiresAt": in_(hours=2), "userFlow": "WEB_REDIRECT"}, "expiresAt"),
+        ({"expiresAt": timedelta(hours=2), "userFlow": "WEB_REDIRECT"}, "expiresAt"),
         (
             {
-                "expiresAt": in_(hours=2),
+                "expiresAt": timedelta(hours=2),
                 "paymentMethod": {"type": "CARD"},
             },
             "expiresAt",
@@ -111,7 +115,7 @@ def test_create_with_a_bad_field_names_it(
     merchant: Merchant, changes: dict[str, Any], field: str
 ) -> None:
     """A field that is wrong by itself is named, without a domain code."""
-    answer = merchant.create(a_payment(**changes), key="a-key")
+    answer = merchant.create(a_payment(**dated(changes)), key="a-key")
 
     assert (answer.status_code, code_of(answer)) == (400, field)
     assert answer.json()["traceId"].startswith("00-")
@@ -143,17 +147,17 @@ def test_create_with_a_bad_field_names_it(
             "5010",
         ),
         ({"shipping": {"fixedOptions": []}}, 403, "5020"),
-        ({"expiresAt": in_(minutes=9), "receipt": a_receipt()}, 400, "6120"),
-        ({"expiresAt": in_(hours=24, minutes=1), "receipt": a_receipt()}, 400, "6110"),
-        ({"expiresAt": in_(hours=2)}, 400, "6130"),
-        ({"expiresAt": in_(hours=2), "receiptUrl": "https://shop.example/r"}, 400, "6130"),
+        ({"expiresAt": timedelta(minutes=9), "receipt": a_receipt()}, 400, "6120"),
+        ({"expiresAt": timedelta(hours=24, minutes=1), "receipt": a_receipt()}, 400, "6110"),
+        ({"expiresAt": timedelta(hours=2)}, 400, "6130"),
+        ({"expiresAt": timedelta(hours=2), "receiptUrl": "https://shop.example/r"}, 400, "6130"),
     ],
 )
 def test_create_against_a_rule_gives_its_code(
     merchant: Merchant, changes: dict[str, Any], status: int, code: str
 ) -> None:
     """A request that is well formed and still not allowed is refused by its code."""
-    answer = merchant.create(a_payment(**changes))
+    answer = merchant.create(a_payment(**dated(changes)))
 
     assert (answer.status_code, code_of(answer)) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
@@ -172,13 +176,13 @@ def test_create_against_a_rule_gives_its_code(
         {"returnUrl": "shopapp://thanks"},
         {"returnUrl": "http://127.0.0.1:8080/i/token"},
         {"metadata": {"k" * 100: "v" * 500}},
-        {"expiresAt": in_(minutes=10, seconds=30), "receipt": a_receipt()},
-        {"expiresAt": in_(hours=23, minutes=59), "receipt": a_receipt()},
+        {"expiresAt": timedelta(minutes=10, seconds=30), "receipt": a_receipt()},
+        {"expiresAt": timedelta(hours=23, minutes=59), "receipt": a_receipt()},
     ],
 )
 def test_create_at_the_edge_is_accepted(merchant: Merchant, changes: dict[str, Any]) -> None:
     """What is just within every limit is made."""
-    assert merchant.create(a_payment(**changes), key="a-key").status_code == 201
+    assert merchant.create(a_payment(**dated(changes)), key="a-key").status_code == 201
 
 
 def test_create_with_the_same_metadata_key_twice_is_refused(merchant: Merchant) -> None:
@@ -243,15 +247,15 @@ def test_create_follows_the_sales_units_approvals(
 
 
 @pytest.mark.parametrize(
-    ("expires_at", "status"), [(in_(days=59, hours=23), 201), (in_(days=60, hours=1), 400)]
+    ("lapse", "status"), [(timedelta(days=59, hours=23), 201), (timedelta(days=60, hours=1), 400)]
 )
 def test_create_in_denmark_may_live_for_sixty_days(
-    merchant: Merchant, expires_at: str, status: int
+    merchant: Merchant, lapse: timedelta, status: int
 ) -> None:
     """Only Norway caps a payment's life at a day."""
     amount = {"currency": "DKK", "value": 100}
 
-    answer = merchant.create(a_long_payment(amount=amount, expiresAt=expires_at))
+    answer = merchant.create(a_long_payment(**dated({"amount": amount, "expiresAt": lapse})))
 
     assert answer.status_code == status
 
