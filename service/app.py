@@ -20,12 +20,11 @@ from service.context import Context
 from service.errors import ServiceError
 from service.inbox.receiver import Receiver
 from service.inbox.registering import register
-from service.logs import configure_logs
 from service.outbox.deliverer import Deliverer
 from service.outbox.egress import open_egress
 from service.sandbox.app import Sandbox, create_sandbox
 from service.sandbox.settings import SandboxSettings
-from service.settings import Settings, load_settings
+from service.settings import Settings
 from service.store.db import Database
 from service.store.schema import migrate, require_current
 from service.units import ensure_first_unit
@@ -88,18 +87,11 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
     return app
 
 
-def create_app_from_environment() -> Starlette:
-    """Return the service as the environment describes it, for a server with processes."""
-    settings = load_settings()
-    configure_logs(settings.log)
-    return create_app(settings)
-
-
 @asynccontextmanager
 async def working(
     context: Context, running: Running, *, has_worker: bool = True
 ) -> AsyncIterator[None]:
-    """Run the workers beside the block, told to `running`; they finish what is in hand."""
+    """Run the workers beside the block; at its end they finish what is in hand."""
     context.wake.bind()
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -109,21 +101,19 @@ async def working(
             open_egress(allow=context.settings.subscriber_allow)
         )
         running.egress = egress
-        tasks: list[asyncio.Task[None]] = []
+        tasks: dict[str, asyncio.Task[None]] = {}
         if has_worker:
-            worker = CommandWorker(context, client, dice=SystemRandom())
-            tasks.append(asyncio.create_task(worker.run(stop), name="commands"))
-            deliverer = Deliverer(context, egress)
-            tasks.append(asyncio.create_task(deliverer.run(stop), name="deliveries"))
-        for task in tasks:
-            running.workers[task.get_name()] = partial(_is_running, task)
+            commands = CommandWorker(context, client, dice=SystemRandom())
+            tasks["commands"] = asyncio.create_task(commands.run(stop))
+            tasks["deliveries"] = asyncio.create_task(Deliverer(context, egress).run(stop))
+        running.workers = {name: partial(_is_running, task) for name, task in tasks.items()}
         if context.settings.has_built_in_sandbox:
-            tasks.append(asyncio.create_task(_register_at_sandbox(context, client, stop)))
+            tasks["register"] = asyncio.create_task(_register_at_sandbox(context, client, stop))
         try:
             yield
         finally:
             stop.set()
-            await _finish(tasks)
+            await _finish(list(tasks.values()))
 
 
 def _is_running(task: asyncio.Task[None]) -> bool:
