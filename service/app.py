@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -49,14 +49,17 @@ def open_context(settings: Settings, *, clock: Clock | None = None) -> Context:
     masters = load_master_keys(
         settings.master_keys, key_file=settings.key_file, is_vipps_real=settings.is_vipps_real
     )
-    database = Database(settings.database_url)
-    if database.is_sqlite:
-        migrate(database)
-    else:
-        require_current(database)
-    with database.transaction() as session:
-        vault = open_vault(session, masters, now=clock.now())
-        ensure_first_unit(session, settings, vault, now=clock.now())
+    with ExitStack() as unless_opened:
+        database = Database(settings.database_url)
+        unless_opened.callback(database.dispose)
+        if database.is_sqlite:
+            migrate(database)
+        else:
+            require_current(database)
+        with database.transaction() as session:
+            vault = open_vault(session, masters, now=clock.now())
+            ensure_first_unit(session, settings, vault, now=clock.now())
+        unless_opened.pop_all()
     return Context(settings, database, vault, clock, Wake())
 
 

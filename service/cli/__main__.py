@@ -1,0 +1,5 @@
+"""`python -m service.cli`: the same as `betalbar`."""
+
+from service.cli.program import main
+
+main()

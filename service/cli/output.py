@@ -1,0 +1,76 @@
+"""How commands speak: to people on a terminal, to scripts with `--json`."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from service.app import open_context
+from service.context import Context
+from service.settings import load_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Msn = Annotated[
+    str,
+    typer.Option(help="The sales unit's merchant serial number; without it, BETALBAR_VIPPS_MSN's."),
+]
+
+
+@contextmanager
+def opened() -> Iterator[Context]:
+    """Open the database that the environment names, and close it afterwards.
+
+    Raises: SettingsInvalid, SchemaOutdated, SealBroken, DatabaseAway."""
+    context = open_context(load_settings())
+    try:
+        yield context
+    finally:
+        context.database.dispose()
+
+
+def show_json(value: Any) -> None:
+    """Print one JSON document; nothing else goes to standard output beside it."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=_instant))
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:
+    """Print a list: as JSON `{"items"}`, as a table, or as the sentence for an empty one."""
+    if as_json:
+        show_json({"items": list(rows)})
+    elif not rows:
+        print(empty)
+    else:
+        _show_table(rows)
+
+
+def complain(error: Exception, exit_code: int) -> int:
+    """Print an error to standard error, and return the exit code that belongs to it."""
+    print(f"betalbar: {error}", file=sys.stderr)
+    return exit_code
+
+
+def _show_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in rows[0]:
+        # A name cut in half can't be copied into the next command.
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_text(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return "-" if value is None else str(value)
+
+
+def _instant(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,44 @@
+"""All commands put together, and what a process ends with.
+
+Exit codes: 0 done; 1 refused, by us, by Vipps or by a database that is away; 2 usage: options,
+settings, a taken port, an older schema.
+"""
+
+import sys
+
+import typer
+
+from service.cli import demo, keys, sales_units, serving, webhooks
+from service.cli.output import complain
+from service.errors import SchemaOutdated, ServiceError, SettingsInvalid
+
+REFUSED = 1
+USAGE = 2
+
+app = typer.Typer(
+    name="betalbar",
+    help="Send invoices into the customer's Vipps MobilePay app, and be told what became of each.",
+    epilog="Settings come from the environment, BETALBAR_*; README.md lists them with their"
+    " defaults. Exit codes: 0 done, 1 refused, 2 usage.",
+    no_args_is_help=True,
+    # Its tracebacks print local variables: keys, phone numbers.
+    pretty_exceptions_enable=False,
+)
+app.command()(serving.serve)
+app.command()(serving.worker)
+app.command()(serving.migrate)
+app.command()(demo.demo)
+app.command()(serving.sandbox)
+app.add_typer(keys.app, name="keys")
+app.add_typer(sales_units.app, name="sales-units")
+app.add_typer(webhooks.app, name="webhooks")
+
+
+def main() -> None:
+    """Run the command that was typed, and end the process with its exit code."""
+    try:
+        app(prog_name="betalbar")
+    except (SettingsInvalid, SchemaOutdated) as error:
+        sys.exit(complain(error, USAGE))
+    except ServiceError as error:
+        sys.exit(complain(error, REFUSED))

@@ -1,0 +1,214 @@
+"""`betalbar serve`, `worker`, `migrate` and `sandbox`: processes that stay, and their schema."""
+
+import asyncio
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
+
+from service.app import create_app, run_worker
+from service.cli import logs, samples
+from service.context import Context
+from service.errors import SettingsInvalid
+from service.sandbox import SandboxSettings
+from service.sandbox import create_app as create_sandbox_app
+from service.settings import Settings, load_settings
+from service.store.db import Database
+from service.store.schema import migrate as migrate_schema
+
+# SIGTERM finishes what is in hand within this time; Docker kills after as long.
+STOP_WITHIN_S = 10
+
+_FACTORY = "service.cli.serving:app_from_environment"
+_FACTORY_WITHOUT_WORKER = "service.cli.serving:app_without_worker"
+
+
+def serve(
+    processes: Annotated[
+        int, typer.Option(min=1, help="More than one needs PostgreSQL and a Vipps of its own.")
+    ] = 1,
+    has_worker: Annotated[
+        bool,
+        typer.Option(
+            "--worker/--no-worker", help="Also talk to Vipps and to subscribers, or only listen."
+        ),
+    ] = True,
+    has_samples: Annotated[
+        bool, typer.Option("--samples", help="Put sample invoices into the built-in sandbox.")
+    ] = False,
+) -> None:
+    """Serve the API, receive what Vipps reports, and do the work that follows.
+
+    Without BETALBAR_VIPPS_URL a sandbox is built in: no keys are needed, and its URLs and an API
+    key are printed. SQLite is brought to this version's schema; PostgreSQL needs `betalbar
+    migrate` first. SIGTERM and Ctrl-C finish what is in hand, within 10 s.
+    """
+    settings = load_settings()
+    _require_possible(settings, processes, has_samples)
+    listening = listen(settings.host, settings.port)
+    logs.configure(settings.log)
+    if processes > 1:
+        factory = _FACTORY if has_worker else _FACTORY_WITHOUT_WORKER
+        config = _config(factory, factory=True, workers=processes)
+        Multiprocess(config, sockets=[listening]).run()
+        return
+    app = create_app(settings, has_worker=has_worker)
+    _introduce(app.state.context)
+    if has_samples:
+        samples.start(settings, api_key(app.state.context))
+    _run(app, listening)
+
+
+def worker() -> None:
+    """Talk to Vipps and to subscribers, and listen to nobody.
+
+    Runs beside `betalbar serve --no-worker`, on any number of machines with one PostgreSQL.
+    """
+    settings = load_settings()
+    if settings.has_built_in_sandbox:
+        raise SettingsInvalid(
+            "BETALBAR_VIPPS_URL: a worker of its own needs a Vipps that is not built into `serve`"
+        )
+    logs.configure(settings.log)
+    asyncio.run(_work(settings))
+
+
+def migrate() -> None:
+    """Bring the database to this version's schema; doing it again changes nothing.
+
+    Run it before the new version is started. SQLite is migrated by `serve` itself.
+    """
+    database = Database(load_settings().database_url)
+    try:
+        migrate_schema(database)
+    finally:
+        database.dispose()
+    print("The database has this version's schema.")
+
+
+def sandbox(
+    host: Annotated[str, typer.Option(help="It needs no key: leave it on the loopback.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8090,
+    file: Annotated[
+        Path | None, typer.Option(help="Keep its payments here; without, they end with it.")
+    ] = None,
+) -> None:
+    """Serve a Vipps look-alike by itself, for tests and integrators.
+
+    Any keys open it. Point a service at it with BETALBAR_VIPPS_URL; approve a payment with
+    POST /sandbox/payments/REFERENCE/approve, and see README.md for the rest.
+    """
+    url = f"http://{host}:{port}"
+    listening = listen(host, port)
+    logs.configure("console")
+    app = create_sandbox_app(SandboxSettings(public_url=url, database_path=file))
+    print(f"A Vipps look-alike is at {url}\n  payments   {url}/sandbox/payments", flush=True)
+    _run(app, listening)
+
+
+def app_from_environment() -> Starlette:
+    """Return the service for one process of several."""
+    settings = load_settings()
+    logs.configure(settings.log)
+    return create_app(settings)
+
+
+def app_without_worker() -> Starlette:
+    """Return the service for one process of several that only listen."""
+    settings = load_settings()
+    logs.configure(settings.log)
+    return create_app(settings, has_worker=False)
+
+
+def api_key(context: Context) -> str:
+    """Return the API key that a developer uses beside the built-in sandbox."""
+    settings = context.settings
+    return settings.api_key or context.vault.sandbox_api_key(settings.msn)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there. Raises: SettingsInvalid."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    # A restart must not wait for the last connections' time-out.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        reason = (error.strerror or "can't be used").lower()
+        raise SettingsInvalid(
+            f"BETALBAR_HOST, BETALBAR_PORT: {host}:{port}: {reason}; choose another"
+            f" port, such as BETALBAR_PORT={port + 1 if port < 65535 else 8080}"
+        ) from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def _require_possible(settings: Settings, processes: int, has_samples: bool) -> None:
+    if processes > 1 and settings.database_url.startswith("sqlite"):
+        raise SettingsInvalid("--processes: SQLite has one writer; set BETALBAR_DATABASE_URL")
+    if processes > 1 and settings.has_built_in_sandbox:
+        raise SettingsInvalid(
+            "--processes: the built-in sandbox lives in one process; run `betalbar sandbox` and"
+            " set BETALBAR_VIPPS_URL"
+        )
+    if has_samples and not settings.has_built_in_sandbox:
+        raise SettingsInvalid("--samples: samples are only for the built-in sandbox")
+
+
+def _introduce(context: Context) -> None:
+    settings = context.settings
+    url = settings.local_url
+    lines = [f"Betalbar is at {url}", f"  API        {url}/v1/invoices"]
+    if settings.has_built_in_sandbox:
+        lines += [
+            f"  API key    {api_key(context)}",
+            f"  sandbox    {url}/sandbox/payments (approve: POST …/{{reference}}/approve)",
+        ]
+    print("\n".join(lines), flush=True)
+
+
+def _config(app: Any, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+    )
+
+
+def _run(app: Starlette, listening: socket.socket) -> None:
+    # The server raises the signal again once it has stopped in good order, which is "done".
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    server = uvicorn.Server(_config(app))
+    server.run(sockets=[listening])
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run_worker(settings, stop)
