@@ -14,9 +14,10 @@ from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app, run_worker
-from service.cli import logs, samples
+from service.cli import samples
 from service.context import Context
 from service.errors import SettingsInvalid
+from service.logs import configure_logs
 from service.sandbox import SandboxSettings
 from service.sandbox import create_app as create_sandbox_app
 from service.settings import Settings, load_settings
@@ -53,7 +54,7 @@ def serve(
     settings = load_settings()
     _require_possible(settings, processes, has_samples)
     listening = listen(settings.host, settings.port)
-    logs.configure(settings.log)
+    configure_logs(settings.log)
     if processes > 1:
         factory = _FACTORY if has_worker else _FACTORY_WITHOUT_WORKER
         config = _config(factory, factory=True, workers=processes)
@@ -76,7 +77,7 @@ def worker() -> None:
         raise SettingsInvalid(
             "BETALBAR_VIPPS_URL: a worker of its own needs a Vipps that is not built into `serve`"
         )
-    logs.configure(settings.log)
+    configure_logs(settings.log)
     asyncio.run(_work(settings))
 
 
@@ -109,7 +110,7 @@ def sandbox(
     """
     url = f"http://{host}:{port}"
     listening = listen(host, port)
-    logs.configure("console")
+    configure_logs("console")
     app = create_sandbox_app(SandboxSettings(public_url=url, database_path=file))
     print(f"A Vipps look-alike is at {url}\n  payments   {url}/sandbox/payments", flush=True)
     _run(app, listening)
@@ -118,14 +119,14 @@ def sandbox(
 def app_from_environment() -> Starlette:
     """Return the service for one process of several."""
     settings = load_settings()
-    logs.configure(settings.log)
+    configure_logs(settings.log)
     return create_app(settings)
 
 
 def app_without_worker() -> Starlette:
     """Return the service for one process of several that only listen."""
     settings = load_settings()
-    logs.configure(settings.log)
+    configure_logs(settings.log)
     return create_app(settings, has_worker=False)
 
 
