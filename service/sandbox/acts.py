@@ -5,8 +5,7 @@ Nothing here exists at Vipps; it needs no key, so a sandbox belongs on the loopb
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -31,7 +30,7 @@ Json = dict[str, Any]
 Serve = Callable[[Request, Json], Json]
 
 # A year ahead is further than any rule reaches; it keeps dates far from overflowing.
-_ADVANCE_MAX_S = 366 * 86_400
+ADVANCE_MAX_S = 366 * 86_400
 _MSN = re.compile(r"[0-9]{4,10}", re.ASCII)
 _PHONE_NUMBER = re.compile(r"[0-9]{9,15}", re.ASCII)
 
@@ -147,12 +146,9 @@ class Acts:
     def _advance_clock(self, request: Request, body: Json) -> Json:
         seconds = body.get("advanceSeconds")
         # Only forwards: what has expired cannot come back to life.
-        if not is_number(seconds, most=_ADVANCE_MAX_S):
-            raise bad_fields([Fault("advanceSeconds", f"From 0 to {_ADVANCE_MAX_S}.")])
-        offset = self._world.clock.offset + timedelta(seconds=seconds)
-        self._world.keep_setting("offset_s", offset.total_seconds())
-        self._world.clock.set_offset(offset)
-        self._world.expire_due()
+        if not is_number(seconds, most=ADVANCE_MAX_S):
+            raise bad_fields([Fault("advanceSeconds", f"From 0 to {ADVANCE_MAX_S}.")])
+        self._world.advance(seconds)
         return self._show_clock(request, body)
 
     def _show_chaos(self, request: Request, body: Json) -> Json:
@@ -160,8 +156,7 @@ class Acts:
 
     def _set_chaos(self, request: Request, body: Json) -> Json:
         plan = plan_of(body)
-        self._world.keep_setting("chaos", asdict(plan))
-        self._world.chaos.set(plan)
+        self._world.follow(plan)
         return plan_answer(plan)
 
     def _show_unit(self, request: Request, body: Json) -> Json:

@@ -53,6 +53,7 @@ class World:
         self._numbers = max(map(int, self.deliveries.rows), default=0)
         self.on_delivery: Callable[[Delivery], None] = lambda _: None
         self.on_expiry_change: Callable[[], None] = lambda: None
+        self._watchers: list[Callable[[Payment], None]] = []
         self._expiries = [
             (p.expires_at, p.key) for p in self.payments.rows.values() if p.state is State.CREATED
         ]
@@ -94,6 +95,22 @@ class World:
         transaction = self.store.begin()
         transaction.put(table, key, row=row)
         transaction.commit()
+
+    def watch(self, watcher: Callable[[Payment], None]) -> None:
+        """Have `watcher` called with every payment that changed, once the change holds."""
+        self._watchers.append(watcher)
+
+    def advance(self, seconds: float) -> None:
+        """Turn the business clock ahead, and expire what this makes too old."""
+        offset = self.clock.offset + timedelta(seconds=seconds)
+        self.keep_setting("offset_s", offset.total_seconds())
+        self.clock.set_offset(offset)
+        self.expire_due()
+
+    def follow(self, plan: ChaosPlan) -> None:
+        """Let this go wrong from now on, also after a restart."""
+        self.keep_setting("chaos", asdict(plan))
+        self.chaos.set(plan)
 
     def signing_key(self) -> bytes:
         """Return the key of this sandbox's access tokens, made once."""
@@ -144,6 +161,8 @@ class World:
         self._after_commit(before, after)
         for delivery in deliveries:
             self.on_delivery(delivery)
+        for watcher in self._watchers:
+            watcher(after)
 
     def _after_commit(self, before: Payment | None, after: Payment) -> None:
         if before is None:
