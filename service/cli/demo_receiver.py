@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from webhooks import VerificationError, standard
 
 _BODY_BYTES_MAX = 64 * 1024
+SECRET_WITHIN_S = 5.0
 
 
 class Verifier(Protocol):
@@ -71,7 +72,7 @@ class Receiver:
         """Verify and remember one request; return the status to answer."""
         with self._news:
             # The ping can be faster than the answer that brings the secret.
-            if not self._news.wait_for(lambda: self.secret, timeout=5):
+            if not self._news.wait_for(lambda: self.secret, timeout=SECRET_WITHIN_S):
                 return 503
             if not self._verify(self.secret, headers, body):
                 self.forged += 1

@@ -98,7 +98,7 @@ def sandbox(
     host: Annotated[str, typer.Option(help="It needs no key: leave it on the loopback.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8090,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = 8090,
     file: Annotated[
         Path | None, typer.Option(help="Keep its payments here; without, they end with it.")
     ] = None,
