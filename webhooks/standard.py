@@ -57,6 +57,11 @@ def public_key_text(key: Ed25519PrivateKey) -> str:
     return _PUBLIC + b64encode(key.public_key().public_bytes_raw()).decode()
 
 
+def public_key_from_text(text: str) -> Ed25519PublicKey:
+    """Read a `whpk_…` key. Raises: ValueError."""
+    return Ed25519PublicKey.from_public_bytes(_decode(text, _PUBLIC))
+
+
 def sign(
     *,
     webhook_id: str,
@@ -130,7 +135,7 @@ def _check_timestamp(value: str, now: datetime, tolerance_s: int) -> None:
 
 def _matches(key: str, text: bytes, offered: Sequence[str]) -> bool:
     if key.startswith(_PUBLIC):
-        public = Ed25519PublicKey.from_public_bytes(_decode(key, _PUBLIC))
+        public = public_key_from_text(key)
         return True in [_made_by(public, text, signature) for signature in offered]
     expected = _v1(text, _secret_bytes(key)).encode()
     return True in [
