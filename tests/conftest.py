@@ -10,10 +10,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg import sql
-from sqlmodel import SQLModel
 
-import service.store.tables  # noqa: F401 - fills the metadata
 from service.store.db import Database
+from service.store.schema import migrate
 
 _TEMPLATE = "betalbar_template"
 
@@ -41,7 +40,7 @@ def postgres_url() -> Iterator[str]:
             connection.execute("SELECT pg_reload_conf()")
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
         template = Database(_with_name(url, _TEMPLATE))
-        SQLModel.metadata.create_all(template.writer)
+        migrate(template)
         template.dispose()
         yield url
         server.cleanup()
@@ -53,7 +52,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'betalbar.db'}"
         database = Database(url)
-        SQLModel.metadata.create_all(database.writer)
+        migrate(database)
         database.dispose()
         yield url
         return

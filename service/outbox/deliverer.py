@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import TypeVar
 
 import anyio.to_thread
@@ -56,13 +57,15 @@ class Deliverer:
         self._sent: list[Sent] = []
         # By subscription; a delivery leaves when it is settled, not when it is answered.
         self._in_hand: Counter[str] = Counter()
+        self._has_feed_grown = True
+        self._look_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; then finish what is in hand, within ten seconds."""
         wake = self._context.wake
         ears = [
-            asyncio.create_task(self._hear(wake.events)),
-            asyncio.create_task(self._hear(wake.deliveries)),
+            asyncio.create_task(self._hear(wake.events, self._note_news)),
+            asyncio.create_task(self._hear(wake.deliveries, self._stirred.set)),
             asyncio.create_task(self._hear_stop(stop)),
         ]
         try:
@@ -77,7 +80,7 @@ class Deliverer:
     async def _round(self) -> bool:
         """Do what can be done at once; tell whether there may be more of it."""
         await self._settle()
-        fanned_out = await self._guarded(self._fan_out, otherwise=0)
+        fanned_out = await self._fan_out_if_due()
         nothing: list[Claimed] = []
         in_hand = dict(self._in_hand)
         claimed = await self._guarded(partial(self._claim, in_hand), otherwise=nothing)
@@ -87,6 +90,15 @@ class Deliverer:
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         return fanned_out > 0 or len(claimed) > 0
+
+    async def _fan_out_if_due(self) -> int:
+        """Fan out when the feed has grown or a second has passed, not after every answer."""
+        if not self._has_feed_grown and monotonic() < self._look_at:
+            return 0
+        self._has_feed_grown, self._look_at = False, monotonic() + LOOK_S
+        events = await self._guarded(self._fan_out, otherwise=0)
+        self._has_feed_grown |= events > 0  # there may be more
+        return events
 
     def _fan_out(self) -> int:
         with self._context.database.transaction() as session:
@@ -156,12 +168,16 @@ class Deliverer:
             async with asyncio.timeout(LOOK_S):
                 await self._stirred.wait()
 
-    async def _hear(self, signal: Signal) -> None:
+    def _note_news(self) -> None:
+        self._has_feed_grown = True
+        self._stirred.set()
+
+    async def _hear(self, signal: Signal, react: Callable[[], None]) -> None:
         listener = signal.listen()
         try:
             while True:
                 await listener.wait(_HEARING_S)
-                self._stirred.set()
+                react()
         finally:
             listener.close()
 
@@ -177,7 +193,7 @@ class Deliverer:
 
 def _letter(delivery: Claimed, vault: Vault) -> Letter:
     """Open what is told; the bytes are the same on every attempt."""
-    if delivery.payload is None:
+    if delivery.is_ping:
         body = ping_payload(delivery.event_id, at=delivery.created_at)
     else:
         body = vault.open(delivery.payload, place=f"event:{delivery.event_id}:payload")

@@ -19,17 +19,17 @@ from service.outbox.rows import (
     DELIVERY,
     EVENT,
     IS_PENDING,
+    LINE_HEAD,
     PING_LINE,
     SUBSCRIPTION,
-    line_head,
-    unverified_head,
+    UNVERIFIED_HEAD,
 )
 from service.store.tables import DeliveryStatus, SubscriptionStatus
 
 # One slow receiver keeps at most this many places of one process (T31).
 IN_HAND_PER_SUBSCRIPTION_MAX = 10
-# Rows are looked at by this many per delivery still wanted, some being blocked.
-_LOOK_FACTOR = 4
+# The second look and those after it read this many rows: what is blocked comes in piles.
+_LOOK_ROWS = 250
 # An end to looking past blocked rows: the transaction stays short, the next goes on.
 _LOOKS_MAX = 10
 # Behind a delivery that is under way; as long as a lost signal may cost.
@@ -42,9 +42,7 @@ Row = sa.Row[Any]
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that is ours until the lease ends; what is sealed is still so.
-
-    `payload` is None for a subscription's first `test.ping`."""
+    """A delivery that is ours until the lease ends; what is sealed is still so."""
 
     id: str
     subscription_id: str
@@ -55,7 +53,12 @@ class Claimed:
     created_at: datetime
     url: bytes = field(repr=False)
     secrets: bytes = field(repr=False)
-    payload: bytes | None = field(repr=False)
+    payload: bytes = field(repr=False)
+
+    @property
+    def is_ping(self) -> bool:
+        """Tell whether it is a subscription's first `test.ping`, whose payload is not stored."""
+        return self.line == PING_LINE
 
 
 def claim(
@@ -73,8 +76,8 @@ def claim(
     none. `in_hand` counts what this process is already sending, by subscription. The leases
     share one token; `settle` knows them by it."""
     choice = _Choice(now=now, limit=limit, in_hand=dict(in_hand or {}))
-    for _ in range(_LOOKS_MAX):
-        wanted = (limit - len(choice.taken)) * _LOOK_FACTOR
+    for look in range(_LOOKS_MAX):
+        wanted = max(limit, _LOOK_ROWS) if look else limit
         due = _due(session, choice, wanted)
         _choose(session, choice, due)
         if len(due) < wanted or len(choice.taken) == limit:
@@ -108,7 +111,7 @@ def _due(session: Session, choice: _Choice, limit: int) -> Sequence[Row]:
     """Return the rows that have been due longest, locked, without those taken already."""
     taken = [delivery.id for delivery, _ in choice.taken]
     return session.execute(
-        sa.select(DELIVERY)
+        sa.select(DELIVERY, LINE_HEAD.label("line_head_id"))
         .where(
             IS_PENDING,
             DELIVERY.c.next_attempt_at <= choice.now,
@@ -117,14 +120,14 @@ def _due(session: Session, choice: _Choice, limit: int) -> Sequence[Row]:
         )
         .order_by(DELIVERY.c.next_attempt_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=DELIVERY, skip_locked=True)
     ).all()
 
 
 def _choose(session: Session, choice: _Choice, due: Sequence[Row]) -> None:
     """Take what may go, and put off or end the rest."""
     subscriptions = _subscriptions(session, {row.subscription_id for row in due})
-    blocked = _blocked(session, [row.id for row in due])
+    heads = _heads(session, {row.line_head_id for row in due if row.line_head_id != row.id})
     soon = choice.now + timedelta(seconds=_WAIT_S)
     put_off: dict[str, datetime] = {}
     ended: list[str] = []
@@ -134,7 +137,7 @@ def _choose(session: Session, choice: _Choice, due: Sequence[Row]) -> None:
             ended.append(row.id)
         elif subscription.status == SubscriptionStatus.DISABLED:
             put_off[row.id] = choice.now + timedelta(seconds=_DISABLED_WAIT_S)
-        elif (wait := _wait(row, subscription, blocked)) is not None:
+        elif (wait := _wait(row, subscription, heads)) is not None:
             put_off[row.id] = max(wait.until or soon, soon)
         else:
             choice.take(row, subscription)
@@ -152,17 +155,17 @@ class _Wait:
     until: datetime | None
 
 
-def _wait(row: Row, subscription: Row, blocked: Mapping[str, _Wait]) -> _Wait | None:
+def _wait(row: Row, subscription: Row, heads: Mapping[str, _Wait]) -> _Wait | None:
     if subscription.status == SubscriptionStatus.UNVERIFIED:
         if row.id == subscription.head_id:
             return None
         return _Wait(subscription.head_at if subscription.head_lease is None else None)
-    return blocked.get(row.id) if subscription.is_in_order else None
+    may_go = row.line_head_id == row.id or not subscription.is_in_order
+    return None if may_go else heads[row.line_head_id]
 
 
 def _subscriptions(session: Session, ids: set[str]) -> dict[str, Row]:
     head = DELIVERY.alias("head")
-    is_unverified = SUBSCRIPTION.c.status == SubscriptionStatus.UNVERIFIED
     found = session.execute(
         sa.select(
             SUBSCRIPTION.c.id,
@@ -176,21 +179,18 @@ def _subscriptions(session: Session, ids: set[str]) -> dict[str, Row]:
             head.c.lease.label("head_lease"),
         )
         .select_from(SUBSCRIPTION)
-        .outerjoin(head, is_unverified & (head.c.id == unverified_head()))
+        .outerjoin(head, head.c.id == UNVERIFIED_HEAD)
         .where(SUBSCRIPTION.c.id.in_(sorted(ids)))
     )
     return {row.id: row for row in found}
 
 
-def _blocked(session: Session, ids: Sequence[str]) -> dict[str, _Wait]:
-    """Return those that are not the first pending of their line, with what they wait for."""
-    first = DELIVERY.alias("first")
-    found = session.execute(
-        sa.select(DELIVERY.c.id, first.c.next_attempt_at, first.c.lease)
-        .select_from(DELIVERY)
-        .join(first, first.c.id == line_head())
-        .where(DELIVERY.c.id.in_(ids), first.c.id != DELIVERY.c.id)
-    )
+def _heads(session: Session, ids: set[str]) -> dict[str, _Wait]:
+    """Return what it means to wait for each of these, the first pending of their lines."""
+    if not ids:
+        return {}
+    columns = (DELIVERY.c.id, DELIVERY.c.next_attempt_at, DELIVERY.c.lease)
+    found = session.execute(sa.select(*columns).where(DELIVERY.c.id.in_(sorted(ids))))
     return {key: _Wait(at if lease is None else None) for key, at, lease in found}
 
 
@@ -239,7 +239,7 @@ def _lease(session: Session, taken: Sequence[tuple[Row, Row]], until: datetime) 
             created_at=delivery.created_at,
             url=subscription.url,
             secrets=subscription.secrets,
-            payload=None if delivery.line == PING_LINE else payloads[delivery.event_id],
+            payload=payloads.get(delivery.event_id, b""),
         )
         for delivery, subscription in taken
     ]

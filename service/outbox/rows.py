@@ -5,11 +5,19 @@ from typing import cast
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from service.store.tables import Attempt, Delivery, Event, Fanout, Feed, Subscription
+from service.store.tables import (
+    Attempt,
+    Delivery,
+    Event,
+    Fanout,
+    Feed,
+    Subscription,
+    SubscriptionStatus,
+)
 
-# The `line` of a subscription's first delivery, its `test.ping`: no event of the feed, told by
-# this name, never by a payload that is missing.
-PING_LINE = "test.ping"
+# The `line` of a subscription's first delivery, its `test.ping`, which is no event of the feed.
+# Empty, because that sorts before every other line in whatever collation a database has.
+PING_LINE = ""
 
 
 def table_of(model: type[SQLModel]) -> sa.Table:
@@ -36,10 +44,7 @@ def is_pending(table: sa.FromClause) -> sa.ColumnElement[bool]:
 IS_PENDING = is_pending(DELIVERY)
 
 
-def line_head() -> sa.ScalarSelect[str]:
-    """Return the first pending delivery of a delivery's line: one look into an index.
-
-    To be used where the statement's FROM holds DELIVERY."""
+def _line_head() -> sa.ScalarSelect[str]:
     ahead = DELIVERY.alias("ahead")
     return (
         sa.select(ahead.c.id)
@@ -55,28 +60,25 @@ def line_head() -> sa.ScalarSelect[str]:
     )
 
 
-def unverified_head() -> sa.ScalarSelect[str]:
-    """Return the one delivery of a subscription that is tried while it is unverified.
-
-    The oldest row's line, then the earliest of that line: both by an index, and ids made by
-    another machine's clock can't set one against the other. To be used where the statement's
-    FROM holds SUBSCRIPTION."""
-    oldest, first = DELIVERY.alias("oldest"), DELIVERY.alias("first")
-    line = (
-        sa.select(oldest.c.line)
-        .where(oldest.c.subscription_id == SUBSCRIPTION.c.id, is_pending(oldest))
-        .order_by(oldest.c.id)
-        .limit(1)
-        .correlate(SUBSCRIPTION)
-        .scalar_subquery()
-    )
-    return (
+def _unverified_head() -> sa.ColumnElement[str]:
+    first = DELIVERY.alias("first")
+    found = (
         sa.select(first.c.id)
-        .where(
-            first.c.subscription_id == SUBSCRIPTION.c.id, first.c.line == line, is_pending(first)
-        )
-        .order_by(first.c.position)
+        .where(first.c.subscription_id == SUBSCRIPTION.c.id, is_pending(first))
+        .order_by(first.c.line, first.c.position)
         .limit(1)
         .correlate(SUBSCRIPTION)
         .scalar_subquery()
     )
+    is_unverified = SUBSCRIPTION.c.status == SubscriptionStatus.UNVERIFIED
+    return sa.case((is_unverified, found))
+
+
+# The first pending delivery of a delivery's line: one look into an index. Stands in statements
+# whose FROM holds DELIVERY.
+LINE_HEAD = _line_head()
+
+# The one delivery of a subscription that is tried while it is unverified, NULL for others: the
+# first in the order of the partial index, so that finding it costs one look, however many wait.
+# That is the ping, then by invoice. Stands in statements whose FROM holds SUBSCRIPTION.
+UNVERIFIED_HEAD = _unverified_head()

@@ -1,6 +1,6 @@
 """Storing what came of sent deliveries, and making due what waited for them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import SystemRandom
@@ -12,7 +12,7 @@ from sqlmodel import Session
 from service.outbox import health
 from service.outbox.deliveries import Claimed
 from service.outbox.egress import Reply
-from service.outbox.rows import ATTEMPT, DELIVERY, IS_PENDING
+from service.outbox.rows import ATTEMPT, DELIVERY, IS_PENDING, LINE_HEAD
 from service.store.tables import DeliveryStatus
 from service.vault import Vault
 from webhooks.retry import next_attempt_at, parse_retry_after
@@ -50,19 +50,25 @@ def settle(
     ours = [each for each in sent if each.delivery.id in attempts_made]
     if not ours:
         return 0
-    moves = [_move(each, attempts_made[each.delivery.id], now, jitter()) for each in ours]
-    session.execute(
-        sa.insert(ATTEMPT),
-        [_attempt(vault, each, move) for each, move in zip(ours, moves, strict=True)],
-    )
-    session.execute(_MOVE, moves)
-    ended = {move["key"] for move in moves if move["ended_at"] is not None}
-    _wake_lines(session, [each for each in ours if each.delivery.id in ended], now)
+    attempts = [_attempt(vault, each, attempts_made[each.delivery.id] + 1) for each in ours]
+    # Asked for because only then are many rows sent as one statement.
+    session.execute(sa.insert(ATTEMPT).returning(ATTEMPT.c.number), attempts).all()
+    accepted = [each for each in ours if each.reply.is_accepted]
+    _deliver(session, [each.delivery.id for each in accepted], now)
+    moves = [
+        _retry(each, attempts_made[each.delivery.id] + 1, now, jitter())
+        for each in ours
+        if not each.reply.is_accepted
+    ]
+    if moves:
+        session.execute(_RETRY, moves)
+    failed = [move["key"] for move in moves if move["ended_at"] is not None]
+    _wake_lines(session, [*failed, *(each.delivery.id for each in accepted)], now)
     _judge_receivers(session, ours, now)
     return len(ours)
 
 
-_MOVE = (
+_RETRY = (
     sa.update(DELIVERY)
     .where(DELIVERY.c.id == sa.bindparam("key"))
     .values(
@@ -72,21 +78,6 @@ _MOVE = (
         settled_at=sa.bindparam("ended_at"),
         lease=None,
     )
-)
-
-_WAKE_LINE = (
-    sa.update(DELIVERY)
-    .where(
-        DELIVERY.c.subscription_id == sa.bindparam("whose"),
-        DELIVERY.c.line == sa.bindparam("which"),
-        DELIVERY.c.position > sa.bindparam("ended"),
-        IS_PENDING,
-        # Never tried, so its time is no retry's but that of its wait.
-        DELIVERY.c.attempts == 0,
-        DELIVERY.c.lease.is_(None),
-        DELIVERY.c.next_attempt_at > sa.bindparam("now"),
-    )
-    .values(next_attempt_at=sa.bindparam("now"))
 )
 
 
@@ -102,28 +93,12 @@ def _still_ours(session: Session, sent: Sequence[Sent]) -> dict[str, int]:
     return {key: attempts for key, lease, attempts in found if lease == leases[key]}
 
 
-def _move(each: Sent, attempts_made: int, now: datetime, jitter: float) -> dict[str, Any]:
-    number = attempts_made + 1
-    status, next_at = DeliveryStatus.DELIVERED, None
-    if not each.reply.is_accepted:
-        asked = parse_retry_after(each.reply.retry_after or "", now)
-        next_at = next_attempt_at(number, now, jitter=jitter, retry_after_s=asked)
-        status = DeliveryStatus.FAILED if next_at is None else DeliveryStatus.PENDING
-    return {
-        "key": each.delivery.id,
-        "new_status": status,
-        "number": number,
-        "next_at": next_at or now,
-        "ended_at": None if status == DeliveryStatus.PENDING else now,
-    }
-
-
-def _attempt(vault: Vault, each: Sent, move: dict[str, Any]) -> dict[str, Any]:
-    place = f"attempt:{each.delivery.id}:{move['number']}:answer"
+def _attempt(vault: Vault, each: Sent, number: int) -> dict[str, Any]:
+    place = f"attempt:{each.delivery.id}:{number}:answer"
     answer = each.reply.answer
     return {
         "delivery_id": each.delivery.id,
-        "number": move["number"],
+        "number": number,
         "at": each.at,
         "status": each.reply.status,
         "latency_ms": each.reply.latency_ms,
@@ -132,18 +107,51 @@ def _attempt(vault: Vault, each: Sent, move: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _wake_lines(session: Session, ended: Iterable[Sent], now: datetime) -> None:
-    lines = [
-        {
-            "whose": each.delivery.subscription_id,
-            "which": each.delivery.line,
-            "ended": each.delivery.position,
-            "now": now,
-        }
-        for each in ended
-    ]
-    if lines:
-        session.execute(_WAKE_LINE, lines)
+def _deliver(session: Session, ids: Sequence[str], now: datetime) -> None:
+    if ids:
+        session.execute(
+            sa.update(DELIVERY)
+            .where(DELIVERY.c.id.in_(ids))
+            .values(
+                status=DeliveryStatus.DELIVERED,
+                attempts=DELIVERY.c.attempts + 1,
+                lease=None,
+                settled_at=now,
+            )
+        )
+
+
+def _retry(each: Sent, number: int, now: datetime, jitter: float) -> dict[str, Any]:
+    """Return the row's new values: the schedule's next step, or its end."""
+    asked = parse_retry_after(each.reply.retry_after or "", now)
+    next_at = next_attempt_at(number, now, jitter=jitter, retry_after_s=asked)
+    return {
+        "key": each.delivery.id,
+        "new_status": DeliveryStatus.FAILED if next_at is None else DeliveryStatus.PENDING,
+        "number": number,
+        "next_at": next_at or now,
+        "ended_at": now if next_at is None else None,
+    }
+
+
+def _wake_lines(session: Session, ended: Sequence[str], now: datetime) -> None:
+    """Make due what is now first in the lines of ended deliveries."""
+    if not ended:
+        return
+    found = session.execute(sa.select(LINE_HEAD).where(DELIVERY.c.id.in_(ended))).scalars()
+    heads = sorted({key for key in found if key is not None})
+    if heads:
+        session.execute(
+            sa.update(DELIVERY)
+            .where(
+                DELIVERY.c.id.in_(heads),
+                # Never tried, so its time is no retry's but that of its wait.
+                DELIVERY.c.attempts == 0,
+                DELIVERY.c.lease.is_(None),
+                DELIVERY.c.next_attempt_at > now,
+            )
+            .values(next_attempt_at=now)
+        )
 
 
 def _judge_receivers(session: Session, ours: Sequence[Sent], now: datetime) -> None:

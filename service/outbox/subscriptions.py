@@ -13,9 +13,9 @@ from service.errors import Conflict, FieldError, InvalidInput, NotFound
 from service.ids import new_id
 from service.outbox.event_types import is_filter
 from service.outbox.instants import rfc3339
-from service.outbox.rows import DELIVERY, FANOUT, FEED, PING_LINE, SUBSCRIPTION, unverified_head
+from service.outbox.rows import DELIVERY, FANOUT, FEED, PING_LINE, SUBSCRIPTION, UNVERIFIED_HEAD
 from service.outbox.signing import seal_secret, url_place
-from service.store.tables import Delivery, Subscription, SubscriptionStatus
+from service.store.tables import Delivery, Subscription
 from service.vault import Vault
 from webhooks import ForbiddenTarget, standard
 from webhooks.addresses import Network
@@ -178,7 +178,7 @@ def _next_attempts(session: Session, ids: Sequence[str]) -> dict[str, datetime]:
     statement = (
         sa.select(SUBSCRIPTION.c.id, DELIVERY.c.next_attempt_at)
         .select_from(SUBSCRIPTION)
-        .join(DELIVERY, DELIVERY.c.id == unverified_head())
-        .where(SUBSCRIPTION.c.id.in_(ids), SUBSCRIPTION.c.status == SubscriptionStatus.UNVERIFIED)
+        .join(DELIVERY, DELIVERY.c.id == UNVERIFIED_HEAD)
+        .where(SUBSCRIPTION.c.id.in_(ids))
     )
     return {key: at for key, at in session.execute(statement)}

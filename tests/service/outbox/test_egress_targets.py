@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.outbox.egress import Egress, Reply, open_egress, tls_context
+from service.outbox.vetted import SendFailed, vetted_transport
 from tests.fake_merchant import FakeMerchant, serve
 from tests.service.outbox.wire import LOOPBACK, Names, certificate, raw_server, saying
 
@@ -101,6 +103,19 @@ async def test_post_connects_to_the_vetted_answer_and_asks_once() -> None:
 
     assert reply.is_accepted
     assert names.asked == ["turning.example"]
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1/", "https://[::1]/", "http://10.0.0.1/"])
+async def test_transport_given_a_literal_vets_the_very_address(url: str) -> None:
+    """Should a URL ever pass the first check, the address itself is still looked at."""
+    async with (
+        vetted_transport(allow=(), resolve=Names([]), tls=tls_context()) as transport,
+        httpx.AsyncClient(transport=transport) as client,
+    ):
+        with pytest.raises(SendFailed) as caught:
+            await client.post(url)
+
+    assert caught.value.kind == "forbidden_target"
 
 
 async def test_post_by_http_to_a_public_address_is_forbidden_beside_an_allowed_lan() -> None:
