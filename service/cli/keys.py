@@ -9,7 +9,9 @@ from service.cli.output import AsJson, Msn, opened, show_json, show_rows
 from service.store.tables import ApiKey
 
 app = typer.Typer(
-    no_args_is_help=True, help="API keys: made once, shown once, kept only as a hash."
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="API keys: made once, shown once, kept only as a hash.",
 )
 
 

@@ -21,6 +21,7 @@ app = typer.Typer(
     epilog="Settings come from the environment, BETALBAR_*; README.md lists them with their"
     " defaults. Exit codes: 0 done, 1 refused, 2 usage.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # paragraphs flow, code stands out
     # Its tracebacks print local variables: keys, phone numbers.
     pretty_exceptions_enable=False,
 )

@@ -17,6 +17,7 @@ from service.vipps import VippsKeys
 
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     help="Sales units: each has its own keys, customers, invoices and subscriptions.",
 )
 
@@ -63,8 +64,8 @@ class _Unit(_Document):
 
 
 @app.command(
-    epilog=f"An example:\n\n\b\n{EXAMPLE}\n\nMay be added: softDismissAfterS, maxPaymentLifetimeS,"
-    " pushAgainAfterS, maxPushes, quietHours."
+    epilog=f"An example:\n\n```json\n{EXAMPLE}\n```\n\nMay be added: `softDismissAfterS`,"
+    " `maxPaymentLifetimeS`, `pushAgainAfterS`, `maxPushes`, `quietHours`."
 )
 def add(
     file: Annotated[

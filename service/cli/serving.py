@@ -13,7 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
-from service.app import create_app, run_worker
+from service.app import create_app, open_context, run_worker
 from service.cli import samples
 from service.context import Context
 from service.errors import SettingsInvalid
@@ -56,6 +56,8 @@ def serve(
     listening = listen(settings.host, settings.port)
     configure_logs(settings.log)
     if processes > 1:
+        # What can't be served is said once, here, and not by every process for ever.
+        open_context(settings).database.dispose()
         factory = _FACTORY if has_worker else _FACTORY_WITHOUT_WORKER
         config = _config(factory, factory=True, workers=processes)
         Multiprocess(config, sockets=[listening]).run()

@@ -17,7 +17,9 @@ from service.store.tables import Registration, SalesUnit
 from service.vipps import VippsClient, VippsKeys, new_http
 
 app = typer.Typer(
-    no_args_is_help=True, help="Registrations at Vipps: where it reports to, and how it signs."
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Registrations at Vipps: where it reports to, and how it signs.",
 )
 
 

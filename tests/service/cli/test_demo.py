@@ -4,7 +4,6 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,10 +22,8 @@ def _signed(body: bytes, *, secret: str = SECRET) -> dict[str, str]:
     return standard.sign(webhook_id="evt_1", at=datetime.now(UTC), body=body, secrets=[secret])
 
 
-def test_demo_plays_to_its_end_in_under_a_minute(tmp_path: Path) -> None:
-    """A newcomer sees the whole story, and nothing is left behind."""
-    began = time.monotonic()
-
+def test_demo_plays_to_its_end_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A newcomer sees the whole story; .ci/run holds it to a minute, where it runs alone."""
     ran = subprocess.run(
         [sys.executable, "-m", "service.cli", "demo"],
         cwd=Path(__file__).parents[3],
@@ -36,7 +33,6 @@ def test_demo_plays_to_its_end_in_under_a_minute(tmp_path: Path) -> None:
     )
 
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert time.monotonic() - began < 60
     assert "standardwebhooks" in ran.stdout
     assert "the subscriber has every one" in ran.stdout
     assert list(tmp_path.iterdir()) == []
