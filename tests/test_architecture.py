@@ -30,7 +30,7 @@ statemachine              |                                            | transit
 webhooks                  |                                            | cryptography orjson
 
 service                   |                                            |
-service.sandbox           | webhooks                                   | httpx orjson starlette
+service.sandbox           | webhooks                                   | aiohttp httpx jinja2 orjson starlette yarl
 service.errors            |                                            |
 service.clock             |                                            |
 service.kinds             |                                            |
@@ -50,6 +50,7 @@ service.outbox.egress     | errors outbox.vetted webhooks              | anyio h
 service.units             | BASE                                       | orjson sqlalchemy sqlmodel
 
 service.ledger            | BASE schedule vipps statemachine webhooks  | orjson sqlalchemy sqlmodel
+service.audit             | BASE ledger webhooks                       | cryptography orjson sqlalchemy sqlmodel
 service.outbox            | BASE group_commit outbox.egress statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.inbox             | BASE group_commit ledger statemachine webhooks | anyio sqlalchemy sqlmodel starlette structlog
