@@ -1,5 +1,6 @@
 """A service with two sales units and its API, and short ways to what tests need of it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -7,7 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import orjson
+import pytest
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 from sqlmodel import select
 from starlette.applications import Starlette
 
@@ -16,19 +20,25 @@ from service.api.routes import api_routes, exception_handlers
 from service.api.running import Running
 from service.clock import Clock
 from service.context import Context
+from service.ids import new_id
 from service.ledger.book import Book, write
-from service.ledger.types import Evidence
+from service.ledger.received import Received
+from service.ledger.record import record
 from service.settings import load_settings
 from service.store.db import Database
 from service.store.tables import Command, InvoiceRecord
 from service.units import UnitValues, add_unit
 from service.vault import open_vault
 from service.wake import Wake
-from statemachine import Amounts, Decision, State, Trigger
+from statemachine import Outcome
+from webhooks.vipps_event import parse
 
 MSN, OTHER_MSN = "123456", "654321"
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 PHONE = "4791234567"
+
+# What is refused before anything is stored is the same on each database.
+ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 # As the contract's own example, short.
 INVOICE: dict[str, Any] = {
@@ -78,41 +88,53 @@ class Shop:
         """Change an invoice through the ledger, as a worker or a webhook would."""
         write(self.context, lambda book: change(book, book.invoice_by_reference(MSN, reference)))
 
+    async def until_any(self, model: Any, *conditions: Any) -> None:
+        """Return once a row is there that another task is about to commit."""
+        async with asyncio.timeout(10):
+            while not await asyncio.to_thread(self.all, model, *conditions):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # a commit in another thread sets no event here
+
     def settle_commands(self, status: str = "done") -> None:
         """Let every command that waits have been answered by Vipps."""
         with self.database.transaction() as session:
             session.execute(sa.update(Command).values(status=status))
 
     def let_be_authorized(self, reference: str = "acme-2026-000123") -> None:
-        """Let the customer approve: the payment, the machine and the amounts move."""
+        """Let the customer approve, as Vipps would report it."""
+        self.report("CREATED", 200_000, reference)
+        self.report("AUTHORIZED", 200_000, reference)
+
+    def let_be_captured(self, amount_minor: int) -> None:
+        """Let Vipps report that so much was captured."""
+        self.report("CAPTURED", amount_minor, "acme-2026-000123")
+
+    def report(self, name: str, amount_minor: int, reference: str) -> None:
+        """Take in a verified webhook; every command that waited has been answered before."""
         self.settle_commands()
-        self.on_invoice(_authorize, reference)
+        received = self._received(name, amount_minor, reference)
+        outcomes = write(self.context, lambda book: record(book, [received]))
+        assert outcomes == [Outcome.APPLIED]
 
-    def let_be_captured(self, amount_minor: int, reference: str = "acme-2026-000123") -> None:
-        """Let Vipps's log say that so much was captured."""
-        self.settle_commands()
-        self.on_invoice(lambda book, invoice: _capture(book, invoice, amount_minor), reference)
-
-
-def _authorize(book: Book, invoice: InvoiceRecord) -> None:
-    payment = book.payments(invoice)[-1]
-    payment.state, payment.authorized_minor = "authorized", invoice.amount_minor
-    invoice.authorized_by = payment.id
-    book.touch(invoice, payment)
-    amounts = Amounts(authorized=invoice.amount_minor)
-    decision = Decision(State(invoice.state), State.AUTHORIZED, Trigger.AUTHORIZE, amounts)
-    book.move(invoice, decision, _evidence(book))
-
-
-def _capture(book: Book, invoice: InvoiceRecord, amount_minor: int) -> None:
-    captured = invoice.captured_minor + amount_minor
-    amounts = Amounts(authorized=invoice.authorized_minor, captured=captured)
-    decision = Decision(State(invoice.state), State.CAPTURED, Trigger.CAPTURE, amounts)
-    book.move(invoice, decision, _evidence(book))
-
-
-def _evidence(book: Book) -> Evidence:
-    return Evidence(source="webhook", id="vev_of_a_test", occurred_at=book.now)
+    def _received(self, name: str, amount_minor: int, reference: str) -> Received:
+        raw = orjson.dumps(
+            {
+                "msn": MSN,
+                "reference": reference,
+                "pspReference": new_id("psp"),
+                "name": name,
+                "amount": {"currency": "NOK", "value": amount_minor},
+                "timestamp": self.times[-1].isoformat().replace("+00:00", "Z"),
+                "success": True,
+            }
+        )
+        return Received(
+            id=new_id("vev"),
+            msn=MSN,
+            source="webhook",
+            raw=raw,
+            received_at=self.times[-1],
+            report=parse(raw),
+        )
 
 
 @asynccontextmanager
@@ -134,6 +156,16 @@ async def open_shop(database: Database) -> AsyncIterator[Shop]:
         _client(app, None) as nobody,
     ):
         yield Shop(context, client, other, nobody, app, keys[0][0].id, running, times)
+
+
+def take_away(database: Database) -> None:
+    """Let the database be away from now on, as while it restarts."""
+
+    def refuse(_connection: object) -> None:
+        raise exc.OperationalError("BEGIN", None, Exception("gone"))
+
+    for engine in {database._reader, database._writer}:
+        event.listen(engine, "begin", refuse)
 
 
 def _client(app: Starlette, key: str | None) -> httpx.AsyncClient:
