@@ -14,6 +14,7 @@ from service.errors import Conflict, FieldError, InvalidInput
 from service.kinds import CommandKind
 from service.ledger.book import Book, live_payment
 from service.ledger.consequences import close_if_nothing_lives, withdraw_live
+from service.ledger.invoices import require_ahead
 from service.ledger.payments import start_payment
 from service.ledger.resource import actions_of, amounts_of
 from service.ledger.types import Ask, Evidence
@@ -72,8 +73,9 @@ def cancel(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
 def capture(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Take reserved money; no amount = all that remains. Raises: Conflict, InvalidInput."""
     _require(invoice, "capture")
-    under_way = book.open_commands(invoice)
-    _refuse_while_releasing(under_way)
+    under_way = _under_way(book, invoice)
+    if _is_being_released(invoice, under_way):
+        raise Conflict("being_released", "the reservation is being released")
     remaining = amounts_of(invoice).remaining_to_capture - _sum(under_way, CommandKind.CAPTURE)
     _take(book, invoice, ask, CommandKind.CAPTURE, remaining)
 
@@ -83,7 +85,7 @@ def refund(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
 
     Raises: Conflict, InvalidInput."""
     _require(invoice, "refund")
-    under_way = book.open_commands(invoice)
+    under_way = _under_way(book, invoice)
     remaining = amounts_of(invoice).remaining_to_refund - _sum(under_way, CommandKind.REFUND)
     _take(book, invoice, ask, CommandKind.REFUND, remaining)
 
@@ -109,8 +111,7 @@ def _set_payable_until(book: Book, invoice: InvoiceRecord, payable_until: dateti
             return
         lifetime_s = book.sales_unit(invoice.msn).max_payment_lifetime_s
         payable_until = book.now + timedelta(seconds=lifetime_s)
-    if payable_until <= book.now:
-        raise InvalidInput(FieldError("payableUntil", "lies in the past"))
+    require_ahead(book, payable_until, due_date=invoice.due_date, currency=invoice.currency)
     invoice.payable_until = payable_until
     book.touch(invoice)
 
@@ -156,12 +157,12 @@ def _was_never_tried(book: Book, payment: PaymentRecord) -> bool:
 
 
 def _release(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
-    under_way = book.open_commands(invoice)
+    under_way = _under_way(book, invoice)
     remaining = amounts_of(invoice).remaining_to_capture - _sum(under_way, CommandKind.CAPTURE)
     if ask.amount_minor is not None and ask.amount_minor != remaining:
         reason = f"cancel releases all that remains: {remaining}"
         raise InvalidInput(FieldError("amount", reason))
-    if any(command.kind == CommandKind.CANCEL_PAYMENT for command in under_way):
+    if _is_being_released(invoice, under_way):
         return  # asked already: Vipps releases the whole rest, once
     evidence = book.record_act(invoice, "cancel", ask)
     payment = authorizing_payment(book, invoice)
@@ -182,9 +183,23 @@ def _take(book: Book, invoice: InvoiceRecord, ask: Ask, kind: CommandKind, remai
     book.touch(invoice)
 
 
-def _refuse_while_releasing(under_way: Sequence[Command]) -> None:
-    if any(command.kind == CommandKind.CANCEL_PAYMENT for command in under_way):
-        raise Conflict("being_released", "the reservation is being released")
+def _under_way(book: Book, invoice: InvoiceRecord) -> list[Command]:
+    """Return the open commands about the invoice's money.
+
+    Not those of another payment of its chain, and not the withdrawal of a request that the
+    customer has approved meanwhile: it will find nothing to withdraw."""
+    return [
+        command
+        for command in book.open_commands(invoice)
+        if command.payment_id == invoice.authorized_by and command.body is None
+    ]
+
+
+def _is_being_released(invoice: InvoiceRecord, under_way: Sequence[Command]) -> bool:
+    """Tell whether the rest is asked for, or is once a read has confirmed the approval."""
+    return invoice.closing is not None or any(
+        command.kind == CommandKind.CANCEL_PAYMENT for command in under_way
+    )
 
 
 def _sum(under_way: Sequence[Command], kind: CommandKind) -> int:

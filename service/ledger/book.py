@@ -23,8 +23,17 @@ from service.kinds import CommandKind
 from service.ledger import posting
 from service.ledger.hashing import transition_hash
 from service.ledger.resource import amounts_of, event_invoice, rfc3339
+from service.ledger.stored import StoredEvents
 from service.ledger.types import Ask, Evidence
-from service.store.tables import Command, Invoice, InvoiceRecord, Payment, PaymentRecord, SalesUnit
+from service.store.tables import (
+    Act,
+    Command,
+    Invoice,
+    InvoiceRecord,
+    Payment,
+    PaymentRecord,
+    SalesUnit,
+)
 from statemachine import Amounts, Decision, Facts, PaymentState, State, Trigger, decide
 
 T = TypeVar("T")
@@ -52,6 +61,7 @@ class Book:
         self.now = context.clock.business_now()
         self.real_now = context.clock.now()
         self.rows = posting.Rows()
+        self.stored = StoredEvents(session)
         self._invoices: dict[str, InvoiceRecord] = {}
         self._payments: dict[str, list[PaymentRecord]] = {}
 
@@ -134,11 +144,19 @@ class Book:
 
     def touch(self, invoice: InvoiceRecord, payment: PaymentRecord | None = None) -> None:
         """Note that the invoice, and perhaps one payment, has visibly changed."""
+        self._show_amounts(invoice)
         invoice.updated_at = self.now
         self.rows.invoices[invoice.id] = invoice
         if payment is not None:
             payment.updated_at = self.now
             self.rows.payments[payment.id] = payment
+
+    def _show_amounts(self, invoice: InvoiceRecord) -> None:
+        """Let the sums be those of the payment that authorized it, else of the last one."""
+        payments = self.payments(invoice)
+        if payments:
+            authorizing = (p for p in payments if p.id == invoice.authorized_by)
+            _set_amounts(invoice, amounts_of(next(authorizing, payments[-1])))
 
     def decide(self, invoice: InvoiceRecord, trigger: Trigger, **facts: Any) -> Decision:
         """Ask the machine about a trigger that moves no money.
@@ -158,7 +176,6 @@ class Book:
         invoice.state = decision.to
         invoice.sequence = row["sequence"]
         invoice.head_hash = row["hash"]
-        _set_amounts(invoice, decision.amounts)
         self.touch(invoice)
         self.rows.transitions.append(row)
         details = {
@@ -228,6 +245,15 @@ class Book:
                 ),
             }
         )
+
+    def evidence_of(self, act_id: str) -> Evidence:
+        """Return an act as the evidence of what follows from it later."""
+        named = sa.select(col(Act.actor), col(Act.reason)).where(col(Act.id) == act_id)
+        noted = next((row for row in self.rows.acts if row["id"] == act_id), None)
+        actor, reason = (
+            (noted["actor"], noted["reason"]) if noted else self.session.execute(named).one()
+        )
+        return Evidence("api", act_id, self.now, actor=actor, reason=reason)
 
     def event_invoice(self, invoice: InvoiceRecord) -> dict[str, Any]:
         """Return the invoice as events show it now."""

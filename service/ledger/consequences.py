@@ -1,13 +1,15 @@
 """What follows from a verdict beside the transition: reads, releases, replacements."""
 
+from service.errors import Conflict
 from service.kinds import CommandKind
 from service.ledger.book import Book, live_payment
 from service.ledger.payments import start_payment
-from service.ledger.types import Evidence
+from service.ledger.resource import rfc3339
 from service.store.tables import InvoiceRecord, PaymentRecord
 from statemachine import Outcome, Reaction, State, Trigger, Verdict
 
-# The body that cancels only what the customer has not approved yet (facts, section 1).
+# The body that cancels only what the customer has not approved yet (facts, section 1). What
+# releases a reservation has none, and that tells the two apart.
 ONLY_BEFORE_AUTHORIZATION = {"cancelTransactionOnly": True}
 
 
@@ -20,7 +22,7 @@ def after_verdict(
     elif Reaction.READ in verdict.reactions:
         book.plan_read(payment)
     if Reaction.RELEASE in verdict.reactions:
-        book.plan(payment, CommandKind.CANCEL_PAYMENT)
+        # The release itself waits for a read that confirms it: `reading.take_in`.
         book.tell(invoice, "invoice.double_payment_detected", "authorized_when_closed")
     if Reaction.WITHDRAW_NEWER in verdict.reactions:
         withdraw_live(book, invoice)
@@ -29,7 +31,8 @@ def after_verdict(
 
 
 def flag(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, reason: str) -> None:
-    """Show a contradiction to people, and have Vipps's own log read."""
+    """Show a contradiction to people, have the log read, and take no money by ourselves."""
+    invoice.automatic_capture_off = True
     book.plan_read(payment)
     book.tell(invoice, "invoice.needs_attention", reason)
 
@@ -44,38 +47,60 @@ def withdraw_live(book: Book, invoice: InvoiceRecord, *, act_id: str | None = No
 def _go_on(book: Book, verdict: Verdict, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     decision = verdict.decision
     if decision is not None and decision.trigger is Trigger.AUTHORIZE:
-        _customer_was_faster(book, invoice, payment)
+        # The customer was faster than what was being done to the payment.
+        payment.replacement_flow = None
+        if invoice.closing is not None:
+            invoice.automatic_capture_off = True
     elif invoice.closing is not None:
         close_if_nothing_lives(book, invoice)
-    elif payment.replacement_flow is not None and live_payment(book.payments(invoice)) is None:
-        _replace(book, invoice, payment)
-
-
-def _customer_was_faster(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
-    """End what was being done to the payment; a withdrawn invoice's money is released."""
-    payment.replacement_flow = None
-    if invoice.closing is None:
-        return
-    invoice.automatic_capture_off = True
-    book.plan(payment, CommandKind.CANCEL_PAYMENT, act_id=invoice.closing)
-    invoice.closing = None
+    elif live_payment(book.payments(invoice)) is None:
+        replace(book, invoice, payment)
 
 
 def close_if_nothing_lives(book: Book, invoice: InvoiceRecord) -> None:
-    """Terminate an invoice that is being withdrawn, once no payment may still live."""
-    if invoice.closing is None or live_payment(book.payments(invoice)) is not None:
+    """Terminate an invoice that is being withdrawn, once no payment may still live.
+
+    One that was authorized all the same stays in closing until its money is released."""
+    if invoice.closing is None or invoice.authorized_by is not None:
+        return
+    if live_payment(book.payments(invoice)) is not None:
         return
     if State(invoice.state).is_payable:
-        evidence = Evidence(source="api", id=invoice.closing, occurred_at=book.now)
         decision = book.decide(invoice, Trigger.TERMINATE, payment_may_live=False)
-        book.move(invoice, decision, evidence)
+        book.move(invoice, decision, book.evidence_of(invoice.closing))
     invoice.closing = None
+    book.touch(invoice)
 
 
-def _replace(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
-    """Make the payment for which this one was withdrawn, if the invoice still wants one."""
-    flow, payment.replacement_flow = payment.replacement_flow, None
-    if flow is None or not State(invoice.state).is_payable:
+def replace(book: Book, invoice: InvoiceRecord, ended: PaymentRecord) -> None:
+    """Make the payment for which this one was withdrawn, if there was to be one."""
+    flow, ended.replacement_flow = ended.replacement_flow, None
+    if flow is None:
         return
-    if invoice.payable_until > book.now:
-        start_payment(book, invoice, user_flow=flow)
+    if State(invoice.state).is_payable:
+        ask_again(book, invoice, user_flow=flow)
+    else:
+        _show_why_not(book, invoice, "invoice_closed", f"the invoice is {invoice.state} since")
+
+
+def ask_again(book: Book, invoice: InvoiceRecord, *, user_flow: str) -> None:
+    """Make the next payment by ourselves; where that can't be, show why.
+
+    Nobody waits for an answer here, and what led here must be stored in any case."""
+    try:
+        start_payment(book, invoice, user_flow=user_flow)
+    except Conflict as refusal:
+        _show_why_not(book, invoice, refusal.code, str(refusal))
+        book.tell(invoice, "invoice.needs_attention", refusal.code)
+
+
+def _show_why_not(book: Book, invoice: InvoiceRecord, code: str, detail: str) -> None:
+    invoice.problem = {
+        "command": CommandKind.CREATE_PAYMENT,
+        "code": code,
+        "status": None,
+        "detail": f"The customer was not asked again: {detail}",
+        "traceId": None,
+        "at": rfc3339(book.now),
+    }
+    book.touch(invoice)

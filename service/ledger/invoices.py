@@ -91,12 +91,21 @@ def _payable_until(book: Book, unit: SalesUnit, new: NewInvoice) -> datetime:
     zone = ZoneInfo(TIME_ZONES[unit.currency])
     due_end = _end_of(new.due_date, zone) if new.due_date else None
     until = new.payable_until or due_end or book.now + DEFAULT_PAYABLE
-    if until <= book.now:
-        field = "payableUntil" if new.payable_until else "dueDate"
-        raise InvalidInput(FieldError(field, "lies in the past"))
-    if new.due_date and until < datetime.combine(new.due_date, time(), zone):
-        raise InvalidInput(FieldError("payableUntil", "lies before dueDate"))
+    if new.payable_until is None and until <= book.now:
+        raise InvalidInput(FieldError("dueDate", "lies in the past"))
+    require_ahead(book, until, due_date=new.due_date, currency=unit.currency)
     return until
+
+
+def require_ahead(
+    book: Book, payable_until: datetime, *, due_date: date | None, currency: str
+) -> None:
+    """Check that an invoice can be payable until then. Raises: InvalidInput."""
+    if payable_until <= book.now:
+        raise InvalidInput(FieldError("payableUntil", "lies in the past"))
+    zone = ZoneInfo(TIME_ZONES[currency])
+    if due_date is not None and payable_until < datetime.combine(due_date, time(), zone):
+        raise InvalidInput(FieldError("payableUntil", "lies before dueDate"))
 
 
 def _end_of(day: date, zone: ZoneInfo) -> datetime:

@@ -1,26 +1,20 @@
 """A read of a payment, taken in: new log entries, confirmations, sums, automatic capture."""
 
-from collections.abc import Iterable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger.book import Book
-from service.ledger.received import Key, Received
+from service.ledger.received import Received
 from service.ledger.record import record
 from service.ledger.resource import amounts_of
+from service.ledger.stored import key_of, said_of
 from service.store.inserts import table_of
-from service.store.tables import (
-    Command,
-    CommandStatus,
-    InvoiceRecord,
-    PaymentRecord,
-    StoredVippsEvent,
-    Transition,
-)
+from service.store.tables import Command, InvoiceRecord, PaymentRecord, Transition
 from service.vipps.reading import EventLog, LogEntry, PaymentSnapshot
-from statemachine import Outcome, State, VippsEventName
+from statemachine import Outcome, PaymentState, State, VippsEventName
 from webhooks.vipps_event import event_key
 
 # Webhooks may overtake a read, so that our sums are ahead of it for a moment: only a
@@ -37,32 +31,21 @@ def take_in(
     snapshot: PaymentSnapshot,
 ) -> None:
     """Bring an invoice to where Vipps's own log is, and confirm what it says too."""
-    stored = _stored(book, payment)
-    fresh = [entry for entry in log.entries if _said(entry) not in stored]
+    book.stored.load([payment])
+    # Another copy of what was said already would tell nothing new.
+    said = {said_of(row) for row in book.stored.of(payment)}
+    fresh = [entry for entry in log.entries if _said(entry) not in said]
     record(book, [_received(book, payment.msn, entry) for entry in fresh])
-    _confirm(book, invoice, payment, {event_key(entry.event) for entry in log.entries})
+    _confirm(book, invoice, payment, log)
     _take_snapshot(book, invoice, payment, snapshot)
     _compare_sums(book, invoice, payment, snapshot)
-    _capture_automatically(book, invoice, payment, log)
+    if any(entry.event.name == VippsEventName.AUTHORIZED for entry in log.entries):
+        _release_what_came_too_late(book, invoice, payment)
+        _capture_automatically(book, invoice, payment)
 
 
-_Said = tuple[Key, int, bool]
-
-
-def _said(entry: LogEntry) -> _Said:
+def _said(entry: LogEntry) -> tuple[Any, ...]:
     return event_key(entry.event), entry.event.amount_minor, entry.event.success
-
-
-def _stored(book: Book, payment: PaymentRecord) -> set[_Said]:
-    """Return what was said of the payment already; another copy would tell nothing new."""
-    column = table_of(StoredVippsEvent).c
-    of_payment = sa.select(
-        column.name, column.psp_reference, column.amount_minor, column.success
-    ).where(column.msn == payment.msn, column.reference == payment.reference)
-    rows = book.session.execute(of_payment.where(column.outcome != Outcome.UNMATCHED))
-    return {
-        ((payment.msn, payment.reference, row.name, row.psp_reference), *row[2:]) for row in rows
-    }
 
 
 def _received(book: Book, msn: str, entry: LogEntry) -> Received:
@@ -76,19 +59,13 @@ def _received(book: Book, msn: str, entry: LogEntry) -> Received:
     )
 
 
-def _confirm(
-    book: Book, invoice: InvoiceRecord, payment: PaymentRecord, keys: Iterable[Key]
-) -> None:
+def _confirm(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, log: EventLog) -> None:
     """Note that a read agrees with what webhooks, or an answer, moved before."""
-    logged = set(keys)
-    column = table_of(StoredVippsEvent).c
-    applied = sa.select(column.id, column.name, column.psp_reference).where(
-        column.payment_id == payment.id, column.outcome == Outcome.APPLIED
-    )
-    for row in book.session.execute(applied):
-        key = (payment.msn, payment.reference, row.name, row.psp_reference)
-        if key in logged:
-            book.rows.confirmed.append({"key": row.id, "at": book.now})
+    logged = {event_key(entry.event) for entry in log.entries}
+    for row in book.stored.of(payment):
+        is_applied = row["source"] == "webhook" and row["outcome"] == Outcome.APPLIED
+        if is_applied and key_of(row) in logged:
+            book.rows.confirmed.append({"key": row["id"], "at": book.now})
     if any(name == VippsEventName.CREATED for _, _, name, _ in logged):
         book.session.execute(_confirm_push(invoice, payment, book))
 
@@ -145,9 +122,25 @@ def sums_agree(payment: PaymentRecord, snapshot: PaymentSnapshot) -> bool:
     )
 
 
-def _capture_automatically(
-    book: Book, invoice: InvoiceRecord, payment: PaymentRecord, log: EventLog
-) -> None:
+def _release_what_came_too_late(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """Give free what is reserved although nobody wants it: a read has now confirmed it.
+
+    Either the invoice was being withdrawn when the customer approved, or it was closed."""
+    if invoice.authorized_by == payment.id:
+        if invoice.closing is None:
+            return
+        act_id, invoice.closing = invoice.closing, None
+        book.touch(invoice)
+    elif payment.state != PaymentState.AUTHORIZED:
+        return
+    else:
+        act_id = None
+    has_rest = amounts_of(payment).remaining_to_capture > 0
+    if has_rest and not _was_ever_decided(book, payment, CommandKind.CANCEL_PAYMENT):
+        book.plan(payment, CommandKind.CANCEL_PAYMENT, act_id=act_id)
+
+
+def _capture_automatically(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     """Take the money once a read has confirmed that it is reserved (contract, section 4)."""
     wanted = (
         invoice.capture == "automatic"
@@ -157,24 +150,22 @@ def _capture_automatically(
         and invoice.paid_elsewhere is None
         and payment.drifting_reads == 0
     )
-    is_logged = any(e.event.name == VippsEventName.AUTHORIZED for e in log.entries)
-    if wanted and is_logged and not _was_asked_for_money(book, payment):
+    decided = (CommandKind.CAPTURE, CommandKind.CANCEL_PAYMENT)
+    if wanted and not _was_ever_decided(book, payment, *decided):
         book.plan(payment, CommandKind.CAPTURE, amount_minor=invoice.authorized_minor)
 
 
-def _was_asked_for_money(book: Book, payment: PaymentRecord) -> bool:
-    """Tell whether a capture or release of this payment was ever decided."""
-    planned: Sequence[str] = [
-        row["kind"] for row in book.rows.commands if row["payment_id"] == payment.id
-    ]
-    if CommandKind.CAPTURE in planned or CommandKind.CANCEL_PAYMENT in planned:
+def _was_ever_decided(book: Book, payment: PaymentRecord, *kinds: CommandKind) -> bool:
+    """Tell whether the money of this payment was decided about before, in one of these ways.
+
+    A withdrawal, which has a body, is no release: it takes nothing that is reserved."""
+    if any(
+        row["payment_id"] == payment.id and row["kind"] in kinds and row["body"] is None
+        for row in book.rows.commands
+    ):
         return True
     column = table_of(Command).c
     earlier = sa.select(column.id).where(
-        column.payment_id == payment.id,
-        column.kind.in_((CommandKind.CAPTURE, CommandKind.CANCEL_PAYMENT)),
-        # A withdrawal that came too late for the customer's approval took no money.
-        column.status.in_((CommandStatus.WAITING, CommandStatus.RUNNING))
-        | (column.kind == CommandKind.CAPTURE),
+        column.payment_id == payment.id, column.kind.in_(kinds), column.body.is_(None)
     )
     return book.session.execute(earlier.limit(1)).first() is not None

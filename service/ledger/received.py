@@ -3,10 +3,10 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from service.ledger.book import Book
 from service.ledger.resource import amounts_of
+from service.ledger.stored import Row
 from service.store.tables import InvoiceRecord, PaymentRecord
 from statemachine import (
     InvoiceView,
@@ -18,8 +18,6 @@ from statemachine import (
 )
 from webhooks.errors import MalformedEvent
 from webhooks.vipps_event import VippsEvent
-
-Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def invoice_view(invoice: InvoiceRecord) -> InvoiceView:
     )
 
 
-def reported(row: dict[str, Any]) -> ReportedEvent:
+def reported(row: Row) -> ReportedEvent:
     """Return a stored event's row as the machine asks about it."""
     return ReportedEvent(
         name=VippsEventName(row["name"]),
@@ -77,10 +75,10 @@ def reported(row: dict[str, Any]) -> ReportedEvent:
     )
 
 
-def stored_row(received: Received, book: Book) -> dict[str, Any]:
+def stored_row(received: Received, book: Book) -> Row:
     """Return the row that keeps the report, its outcome still open."""
     report = received.report
-    row: dict[str, Any] = {
+    row: Row = {
         "id": received.id,
         "msn": received.msn,
         "source": received.source,
