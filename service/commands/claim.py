@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
+import structlog
 from sqlmodel import Session
 
 from service.ids import new_id
@@ -13,7 +14,7 @@ from service.kinds import CommandKind
 from service.ledger.people import box_of
 from service.store.inserts import table_of
 from service.store.tables import Command, CommandAttempt, Customer, Invoice, Payment, SalesUnit
-from service.vault import Vault
+from service.vault import SealBroken, Vault
 from service.vipps import VippsKeys
 
 # A command makes at most three calls of ten seconds; a worker that dies frees it after this.
@@ -24,6 +25,14 @@ LEASE_S = 60
 RATE_WINDOW = timedelta(seconds=60)
 WRITES_MAX = 5
 READS_MAX = 40
+
+# As text and not as parameters: only then does SQLite see that the partial indexes hold what
+# is asked for, instead of reading every command there ever was.
+_OPEN: tuple[sa.ColumnElement[str], ...] = tuple(
+    sa.literal_column(f"'{status}'") for status in ("waiting", "running")
+)
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +60,10 @@ class Claimed:
 def claim(session: Session, vault: Vault, *, now: datetime, limit: int) -> list[Claimed]:
     """Take up to `limit` due commands: leased, their tries counted, their bodies opened."""
     rows = session.execute(_due(session, now, limit)).all()
-    claimed = [_open(session, vault, row) for row in rows]
+    opened = [(row.id, _open_or_none(session, vault, row)) for row in rows]
+    claimed = [one for _, one in opened if one is not None]
     _lease(session, claimed, now)
+    _put_off(session, [key for key, one in opened if one is None], now)
     return claimed
 
 
@@ -72,7 +83,7 @@ def _due(session: Session, now: datetime, limit: int) -> sa.Select[Any]:
         .join(table_of(Invoice), command.invoice_id == invoice.id)
         .join(table_of(SalesUnit), command.msn == unit.msn)
         .where(
-            command.status.in_(("waiting", "running")),
+            command.status.in_(_OPEN),
             command.next_attempt_at <= now,
             sa.or_(unit.held_until.is_(None), unit.held_until <= now),
             unit.vipps_keys.is_not(None),
@@ -95,7 +106,7 @@ def _has_one_before() -> sa.Exists:
         before.c.is_serial,
         before.c.payment_id == command.c.payment_id,
         before.c.number < command.c.number,
-        before.c.status.in_(("waiting", "running")),
+        before.c.status.in_(_OPEN),
     )
 
 
@@ -116,6 +127,17 @@ def _calls_so_far(now: datetime) -> sa.ScalarSelect[int]:
 def _calls_max() -> sa.Case[int]:
     is_read = table_of(Command).c.kind == CommandKind.READ_PAYMENT
     return sa.case((is_read, READS_MAX), else_=WRITES_MAX)
+
+
+def _open_or_none(session: Session, vault: Vault, row: sa.Row[Any]) -> Claimed | None:
+    """Open a command; None where that fails, so that it holds up no other.
+
+    Keys that are no keys, a body whose person is erased: neither may stop all the rest."""
+    try:
+        return _open(session, vault, row)
+    except (SealBroken, ValueError, KeyError) as error:
+        log.error("command_unreadable", command=row.id, reason=type(error).__name__)
+        return None
 
 
 def _open(session: Session, vault: Vault, row: sa.Row[Any]) -> Claimed:
@@ -167,6 +189,15 @@ def _last_started_at(session: Session, row: sa.Row[Any]) -> datetime | None:
     tried = table_of(CommandAttempt).c
     last = sa.select(sa.func.max(tried.started_at)).where(tried.command_id == row.id)
     return session.execute(last).scalar()
+
+
+def _put_off(session: Session, unreadable: list[str], now: datetime) -> None:
+    """Let what can't be opened wait as long as a lease; a person may mend it meanwhile."""
+    if unreadable:
+        table = table_of(Command)
+        later = now + timedelta(seconds=LEASE_S)
+        late = sa.update(table).where(table.c.id.in_(unreadable)).values(next_attempt_at=later)
+        session.execute(late)
 
 
 def _lease(session: Session, claimed: list[Claimed], now: datetime) -> None:

@@ -1,16 +1,19 @@
 """What Vipps's answer to `create payment` means for the invoice: asked, or not."""
 
+import sqlalchemy as sa
+
 from service.commands.claim import Claimed
 from service.commands.run import Ran
 from service.kinds import CommandKind
 from service.ledger.book import Book, live_payment
-from service.ledger.consequences import close_if_nothing_lives
-from service.ledger.payments import DEFAULT_LIFE, start_payment
+from service.ledger.consequences import ask_again, close_if_nothing_lives, replace
+from service.ledger.payments import DEFAULT_LIFE
 from service.ledger.people import box_of
 from service.ledger.record import judge_early_again
 from service.ledger.resource import amounts_of
 from service.ledger.types import Evidence
-from service.store.tables import Customer, InvoiceRecord, PaymentRecord
+from service.store.inserts import table_of
+from service.store.tables import Command, CommandStatus, Customer, InvoiceRecord, PaymentRecord
 from statemachine import Facts, PaymentState, State, Trigger, decide
 
 # Wrong for this reference, amount or currency, whoever asks: no payment can be made at all.
@@ -55,6 +58,7 @@ def refuse_payment(
     """Note that Vipps will not make the payment; the invoice fails only where none can be."""
     payment.state = PaymentState.REFUSED
     book.touch(invoice, payment)
+    _drop_withdrawals(book, payment)
     if invoice.closing is not None:
         close_if_nothing_lives(book, invoice)
     elif can_fail and _can_never_be(invoice, ran) and live_payment(book.payments(invoice)) is None:
@@ -66,8 +70,24 @@ def refuse_payment(
         )
         decision = book.decide(invoice, Trigger.FAIL, payment_may_live=False)
         book.move(invoice, decision, evidence)
+    elif payment.replacement_flow is not None:
+        replace(book, invoice, payment)
     else:
         book.tell(invoice, "invoice.needs_attention", "push_refused")
+
+
+def _drop_withdrawals(book: Book, payment: PaymentRecord) -> None:
+    """Drop what would withdraw a payment that does not exist; they waited in its line."""
+    table = table_of(Command)
+    book.session.execute(
+        sa.update(table)
+        .where(
+            table.c.payment_id == payment.id,
+            table.c.kind == CommandKind.CANCEL_PAYMENT,
+            table.c.status == CommandStatus.WAITING,
+        )
+        .values(status=CommandStatus.DROPPED, settled_at=book.real_now)
+    )
 
 
 def _can_never_be(invoice: InvoiceRecord, ran: Ran) -> bool:
@@ -88,10 +108,12 @@ def take_next_name(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -
     """Ask under the next reference: this one is somebody else's at Vipps."""
     payment.state = PaymentState.REFUSED
     book.touch(invoice, payment)
+    _drop_withdrawals(book, payment)
+    flow, payment.replacement_flow = payment.replacement_flow, None
     if invoice.closing is not None:
         close_if_nothing_lives(book, invoice)
-    elif State(invoice.state).is_payable and invoice.payable_until > book.now:
-        start_payment(book, invoice, user_flow=payment.user_flow)
+    elif State(invoice.state).is_payable:
+        ask_again(book, invoice, user_flow=flow or payment.user_flow)
 
 
 def request_without_expiry(

@@ -19,14 +19,7 @@ from service.vipps.reading import (
 
 # What Vipps answers to these moves nothing by itself: the event log says what happened
 # (contract, section 4), so it is read in the same run.
-_READ_AFTER_DONE = frozenset(
-    (
-        CommandKind.CANCEL_PAYMENT,
-        CommandKind.CAPTURE,
-        CommandKind.REFUND,
-        CommandKind.READ_PAYMENT,
-    )
-)
+_TOLD_BY_LOG = frozenset((CommandKind.CANCEL_PAYMENT, CommandKind.CAPTURE, CommandKind.REFUND))
 _READ_AFTER = frozenset((Then.READ_FIRST, Then.WAIT_AND_READ, Then.TOO_LATE, Then.ADOPT_OR_SUFFIX))
 
 
@@ -40,7 +33,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A command that was run: what Vipps said, and what follows."""
+    """A command that was run: what Vipps said, and what follows.
+
+    `is_absent`: Vipps knows of no such payment, which a read that failed does not say."""
 
     claimed: Claimed
     answer: Answer
@@ -48,6 +43,7 @@ class Ran:
     reading: Reading | None
     redirect_url: str | None = field(repr=False)
     at: datetime
+    is_absent: bool = False
 
 
 async def run(
@@ -65,16 +61,23 @@ async def run(
         jitter=dice.uniform(-1, 1),
         has_expires_at="expiresAt" in (claimed.body or {}),
     )
+    is_absent = False
     if reading is None and _wants_reading(claimed.kind, verdict.then):
-        _, reading = await _read(client, claimed, base_url)
+        read, reading = await _read(client, claimed, base_url)
+        is_absent = _says_unknown(read)
     redirect_url = None
     if claimed.kind is CommandKind.CREATE_PAYMENT and answer.is_success:
         redirect_url = read_redirect_url(answer.body, base_url)
-    return Ran(claimed, answer, verdict, reading, redirect_url, now)
+    return Ran(claimed, answer, verdict, reading, redirect_url, now, is_absent)
 
 
 def _wants_reading(kind: CommandKind, then: Then) -> bool:
-    return then in _READ_AFTER or (then is Then.DONE and kind in _READ_AFTER_DONE)
+    # A no to an act says that the payment is not as we thought: its log tells what it is.
+    return then in _READ_AFTER or (then in (Then.DONE, Then.FINAL) and kind in _TOLD_BY_LOG)
+
+
+def _says_unknown(read: Answer) -> bool:
+    return judge(CommandKind.READ_PAYMENT, read, attempt=1, jitter=0.0).then is Then.NOT_KNOWN
 
 
 async def _call(client: VippsClient, claimed: Claimed) -> Answer:

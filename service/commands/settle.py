@@ -33,6 +33,7 @@ LOG_LAG_S = 2.0
 # The first look after a push: the polling guideline's five seconds (facts, section 7).
 READ_AFTER_PUSH_S = 5.0
 
+_TOLD_BY_LOG = (CommandKind.CANCEL_PAYMENT, CommandKind.CAPTURE, CommandKind.REFUND)
 _EVENT_OF = {
     CommandKind.CAPTURE: VippsEventName.CAPTURED,
     CommandKind.REFUND: VippsEventName.REFUNDED,
@@ -42,7 +43,9 @@ _EVENT_OF = {
 def settle(book: Book, batch: Sequence[Ran]) -> list[bool]:
     """Settle each command; False where its lease had passed to another worker."""
     book.load(ran.claimed.invoice_id for ran in batch)
-    return [_settle_one(book, ran) for ran in batch]
+    are_ours = [_settle_one(book, ran) for ran in batch]
+    _hold_or_release(book, [ran for ran, is_ours in zip(batch, are_ours, strict=True) if is_ours])
+    return are_ours
 
 
 def _settle_one(book: Book, ran: Ran) -> bool:
@@ -50,10 +53,10 @@ def _settle_one(book: Book, ran: Ran) -> bool:
     _write_attempt(book, ran)
     if not _still_ours(book, claimed):
         return False
-    invoice, payment = book.payment(claimed.payment_id)
+    invoice = book.invoice(claimed.invoice_id)
+    payment = next(p for p in book.payments(invoice) if p.id == claimed.payment_id)
     if ran.reading is not None and not _is_strangers(ran, ran.reading):
         take_in(book, invoice, payment, ran.reading.log, ran.reading.snapshot)
-    _hold_or_release(book, ran)
     _THEN[ran.verdict.then](book, ran, invoice, payment)
     return True
 
@@ -80,7 +83,7 @@ def _done(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) 
     if kind is CommandKind.CREATE_PAYMENT:
         push(book, invoice, payment, ran)
         book.plan_read(payment, after_s=READ_AFTER_PUSH_S)
-    elif kind in (CommandKind.CAPTURE, CommandKind.REFUND, CommandKind.CANCEL_PAYMENT):
+    elif kind in _TOLD_BY_LOG:
         if not _is_reflected(ran, payment):
             _again(book, ran, LOG_LAG_S)
             return
@@ -97,6 +100,7 @@ def _again_same(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRe
 def _unless_reflected(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     if _is_reflected(ran, payment):
         _close(book, ran, CommandStatus.DONE)
+        _clear_problem(book, invoice)
     else:
         _again(book, ran, ran.verdict.wait_s)
 
@@ -126,6 +130,10 @@ def _too_late(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentReco
 
 def _adopt_or_suffix(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     reading, last = ran.reading, ran.claimed.last_started_at
+    if reading is None and not ran.is_absent:
+        # The read failed. Going on to the next name could ask the customer twice (I9).
+        _again(book, ran, ran.verdict.wait_s)
+        return
     settlement = settle_conflict(
         is_known=reading is not None,
         is_ours=reading is not None and _is_ours(ran, reading),
@@ -146,6 +154,10 @@ def _adopt_or_suffix(book: Book, ran: Ran, invoice: InvoiceRecord, payment: Paym
 def _without_expires_at(
     book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord
 ) -> None:
+    if payment.replacement_flow is not None or invoice.closing is not None:
+        # It would be asked for only to be withdrawn.
+        _push_refused(book, ran, invoice, payment)
+        return
     _close(book, ran, CommandStatus.FAILED)
     request_without_expiry(book, invoice, payment, ran.claimed)
 
@@ -162,6 +174,9 @@ def _final(
     *,
     can_fail: bool = True,
 ) -> None:
+    if ran.claimed.kind in _TOLD_BY_LOG and _is_reflected(ran, payment):
+        _close(book, ran, CommandStatus.DONE)  # there was nothing left to do
+        return
     _close(book, ran, CommandStatus.FAILED)
     if ran.claimed.kind in (CommandKind.ATTACH_CATEGORY, CommandKind.READ_PAYMENT):
         return  # a courtesy, or a question: neither says anything about the invoice
@@ -172,7 +187,7 @@ def _final(
         book.tell(invoice, "invoice.needs_attention", f"{ran.claimed.kind}_refused")
 
 
-def _hold(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+def _wait_for_keys(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     _again(book, ran, 0.0)  # due as soon as the sales unit is no longer held
 
 
@@ -192,7 +207,7 @@ _THEN: Mapping[Then, _Follow] = {
     Then.WITHOUT_EXPIRES_AT: _without_expires_at,
     Then.PUSH_REFUSED: _push_refused,
     Then.FINAL: _final,
-    Then.HOLD: _hold,
+    Then.HOLD: _wait_for_keys,
     Then.NOT_KNOWN: _not_known,
 }
 
@@ -251,11 +266,25 @@ def _close(book: Book, ran: Ran, status: CommandStatus) -> None:
 
 def _again(book: Book, ran: Ran, wait_s: float) -> None:
     """Let the command wait; a courtesy that failed once holds up nobody any more."""
+    if ran.claimed.kind is CommandKind.READ_PAYMENT and _another_read_waits(book, ran):
+        _close(book, ran, CommandStatus.FAILED)
+        return
     later = book.real_now + timedelta(seconds=wait_s)
     values: dict[str, Any] = {"status": "waiting", "lease": None, "next_attempt_at": later}
     if not ran.verdict.is_blocking:
         values["is_serial"] = False
     _set(book, ran, answer=_answer(ran), **values)
+
+
+def _another_read_waits(book: Book, ran: Ran) -> bool:
+    """Tell whether the payment's next read was decided while this one ran."""
+    column = table_of(Command).c
+    waiting = sa.select(column.id).where(
+        column.payment_id == ran.claimed.payment_id,
+        column.kind == CommandKind.READ_PAYMENT,
+        column.status == CommandStatus.WAITING,
+    )
+    return book.session.execute(waiting.limit(1)).first() is not None
 
 
 def _set(book: Book, ran: Ran, **values: Any) -> None:
@@ -288,18 +317,24 @@ def _clear_problem(book: Book, invoice: InvoiceRecord) -> None:
         book.touch(invoice)
 
 
-def _hold_or_release(book: Book, ran: Ran) -> None:
+def _hold_or_release(book: Book, batch: Sequence[Ran]) -> None:
     """Let a sales unit's commands wait while Vipps refuses its keys, and go on after that."""
+    last: dict[str, Ran] = {}
+    for ran in batch:
+        if ran.verdict.then is Then.HOLD or ran.answer.is_success:
+            last[ran.claimed.msn] = ran
+    for msn in sorted(last):  # in order: two transactions can't wait for each other
+        book.session.execute(_hold(book, last[msn]))
+
+
+def _hold(book: Book, ran: Ran) -> sa.Update:
     table = table_of(SalesUnit)
     mine = sa.update(table).where(table.c.msn == ran.claimed.msn)
-    if ran.verdict.then is Then.HOLD:
-        until = book.real_now + timedelta(seconds=ran.verdict.wait_s)
-        since = sa.func.coalesce(table.c.held_since, book.real_now)
-        because = problem_text(ran.answer.code, ran.answer.status)
-        book.session.execute(mine.values(held_since=since, held_until=until, held_because=because))
-    elif ran.answer.is_success:
-        book.session.execute(
-            mine.where(table.c.held_since.is_not(None)).values(
-                held_since=None, held_until=None, held_because=None
-            )
-        )
+    if ran.verdict.then is not Then.HOLD:
+        free = {"held_since": None, "held_until": None, "held_because": None}
+        return mine.where(table.c.held_since.is_not(None)).values(free)
+    return mine.values(
+        held_since=sa.func.coalesce(table.c.held_since, book.real_now),
+        held_until=book.real_now + timedelta(seconds=ran.verdict.wait_s),
+        held_because=problem_text(ran.answer.code, ran.answer.status),
+    )
