@@ -115,7 +115,7 @@ class Receiver:
             msn=msn,
             source="webhook",
             raw=body,
-            received_at=self._context.clock.now(),
+            received_at=self._context.clock.business_now(),
             report=_parse(body),
         )
 
@@ -130,9 +130,15 @@ def _parse(body: bytes) -> VippsEvent | MalformedEvent:
         return error
 
 
+def _is_within_limit(content_length: bytes) -> bool:
+    # Counted first: a number of thousands of digits is an error to `int` itself.
+    is_short = content_length.isdigit() and len(content_length) <= len(str(BODY_BYTES_MAX))
+    return is_short and int(content_length) <= BODY_BYTES_MAX
+
+
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
     for name, value in scope["headers"]:
-        if name == b"content-length" and (not value.isdigit() or int(value) > BODY_BYTES_MAX):
+        if name == b"content-length" and not _is_within_limit(value):
             raise _TooLarge
     parts: list[bytes] = []
     size = 0

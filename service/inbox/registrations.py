@@ -1,22 +1,26 @@
 """The secrets that may sign webhooks for a sales unit, kept at hand for the receiver."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+import structlog
 from anyio import to_thread
 from sqlmodel import Session, col
 
 from service.context import Context
 from service.store.tables import Registration
-from service.vault import Vault
+from service.vault import SealBroken, Vault
 from webhooks.vipps import authority_and_path
 
 # A new registration must work within seconds in every process; a secret that is tried in
 # vain makes the list be read again at once, but not more often than this.
 _FRESH = timedelta(seconds=5)
 _AGAIN = timedelta(seconds=1)
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Registrations:
         self._context = context
         self._read_at: datetime | None = None
         self._by_msn: dict[str, tuple[Registered, ...]] = {}
+        self._reading = asyncio.Lock()
 
     async def of(self, msn: str) -> tuple[Registered, ...]:
         """Return a sales unit's registrations; empty where it has none or is unknown.
@@ -49,12 +54,18 @@ class Registrations:
         return await self._read_unless_newer_than(_AGAIN)
 
     async def _read_unless_newer_than(self, age: timedelta) -> bool:
-        now = self._context.clock.now()
-        if self._read_at is not None and now - self._read_at < age:
+        if self._is_newer_than(age):
             return False
-        self._by_msn = await to_thread.run_sync(self._read)
-        self._read_at = now
+        async with self._reading:
+            # Who waited for another's reading has what it read.
+            if not self._is_newer_than(age):
+                now = self._context.clock.now()
+                self._by_msn = await to_thread.run_sync(self._read)
+                self._read_at = now
         return True
+
+    def _is_newer_than(self, age: timedelta) -> bool:
+        return self._read_at is not None and self._context.clock.now() - self._read_at < age
 
     def _read(self) -> dict[str, tuple[Registered, ...]]:
         with self._context.database.snapshot() as session:
@@ -66,7 +77,12 @@ def read_active(session: Session, vault: Vault) -> dict[str, tuple[Registered, .
     active = sa.select(Registration).where(col(Registration.retired_at).is_(None))
     by_address: dict[tuple[str, str], list[str]] = {}
     for row in session.scalars(active):
-        secret = vault.open(row.secret, place=f"registration:{row.id}:secret").decode()
+        try:
+            secret = vault.open(row.secret, place=f"registration:{row.id}:secret").decode()
+        except SealBroken:
+            # Its own webhooks fail; those of all others go on.
+            log.error("registration_unreadable", sales_unit=row.msn)
+            continue
         by_address.setdefault((row.msn, row.url), []).append(secret)
     found: dict[str, tuple[Registered, ...]] = {}
     for (msn, url), secrets in by_address.items():
