@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from service.errors import SettingsInvalid
@@ -27,18 +29,35 @@ def load_master_keys(setting: str, *, key_file: Path, is_vipps_real: bool) -> li
 
 
 def _read_or_make(key_file: Path) -> str:
+    if not key_file.exists():
+        _make(key_file)
+    return key_file.read_text().strip()
+
+
+def _make(key_file: Path) -> None:
+    """Make a key, unless another process is faster: then leave the file to its key."""
+    # Readable by its owner only, from the first byte on.
+    descriptor, draft = tempfile.mkstemp(prefix=f"{key_file.name}.", dir=key_file.parent)
     try:
-        # O_EXCL: of two processes that start at once, one makes the key.
-        descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return key_file.read_text().strip()
-    text = base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        # What it seals is durable the moment it is committed, so the key must be too.
-        os.fsync(file.fileno())
-    return text
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)) + b"\n")
+            file.flush()
+            # What it seals is durable the moment it is committed, so the key must be too.
+            os.fsync(file.fileno())
+        # The name appears with the whole key behind it, and once: nobody reads half a key.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, key_file)
+    finally:
+        os.unlink(draft)
+    _sync_folder(key_file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _decode(text: str) -> bytes:
