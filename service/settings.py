@@ -10,9 +10,18 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from service.errors import SettingsInvalid
+
+_PREFIX = "BETALBAR_"
+
+Source = PydanticBaseSettingsSource
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -48,10 +57,11 @@ class Settings(BaseSettings):
     """One process's settings; field `x` is the variable `BETALBAR_X`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BETALBAR_", frozen=True, extra="ignore", env_ignore_empty=False
+        env_prefix=_PREFIX, frozen=True, extra="ignore", env_ignore_empty=False
     )
 
-    database_url: str = "sqlite:///betalbar.db"
+    # It may hold a password, as may the broker's.
+    database_url: str = Field(default="sqlite:///betalbar.db", repr=False)
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65535)
     public_url: str = ""
@@ -75,21 +85,30 @@ class Settings(BaseSettings):
     max_pushes: int = Field(default=3, ge=1)
     quiet_hours: str = "21:00-08:00"
     subscriber_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
-    broker_url: str = ""
+    broker_url: str = Field(default="", repr=False)
     webhook_tolerance_s: int = Field(default=300, ge=1, le=900)
     log: Literal["json", "console"] = "console"
 
     @field_validator("database_url")
     @classmethod
     def _database_known(cls, value: str) -> str:
-        if sa.make_url(value).get_backend_name() not in ("sqlite", "postgresql"):
+        try:
+            url = sa.make_url(value)
+        except sa.exc.ArgumentError:
+            raise ValueError("not a URL") from None
+        if url.get_backend_name() not in ("sqlite", "postgresql"):
             raise ValueError("starts with sqlite:/// or postgresql://")
+        if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+            raise ValueError("names a file: what is only in memory would be lost")
         return value
 
     @field_validator("quiet_hours")
     @classmethod
     def _quiet_hours_readable(cls, value: str) -> str:
-        parse_quiet_hours(value)
+        try:
+            parse_quiet_hours(value)
+        except ValueError:
+            raise ValueError("two times of day such as 21:00-08:00, or empty") from None
         return value
 
     @field_validator("vipps_url", "public_url")
@@ -131,7 +150,8 @@ class Settings(BaseSettings):
     @property
     def local_url(self) -> str:
         """Return where this process listens."""
-        return f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -157,8 +177,23 @@ class Settings(BaseSettings):
     def key_file(self) -> Path:
         """Return where a master key is kept when none is set."""
         path = sa.make_url(self.database_url).database
-        is_file = self.database_url.startswith("sqlite") and path not in (None, "", ":memory:")
+        is_file = self.database_url.startswith("sqlite")
         return Path(f"{path}.keys" if is_file else "betalbar.keys")
+
+
+class _Given(Settings):
+    """Settings that are handed over, whatever the process's own environment says."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: Source,
+        *others: Source,
+        **named: Source,
+    ) -> tuple[Source, ...]:
+        """Take what is given, and nothing else."""
+        return (init_settings,)
 
 
 def is_loopback(url: str) -> bool:
@@ -179,8 +214,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     try:
         if environment is None:
             return Settings()
-        given = {k.removeprefix("BETALBAR_").lower(): v for k, v in environment.items()}
-        return Settings.model_validate(given)
+        ours = ((name, v) for name, v in environment.items() if name.startswith(_PREFIX))
+        return _Given.model_validate({n.removeprefix(_PREFIX).lower(): v for n, v in ours})
     except ValidationError as error:
         lines = [_line(e["loc"], e["msg"]) for e in error.errors(include_input=False)]
         raise SettingsInvalid("\n".join(lines)) from None
@@ -188,4 +223,4 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _line(location: tuple[int | str, ...], text: str) -> str:
     reason = text.removeprefix("Value error, ")
-    return f"BETALBAR_{str(location[0]).upper()}: {reason}" if location else reason
+    return f"{_PREFIX}{str(location[0]).upper()}: {reason}" if location else reason
