@@ -7,17 +7,24 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from service.errors import SchemaOutdated
-from service.store.db import Database
+from service.store.db import LOCK_TIMEOUT_MS, Database
 
 # Processes that start at once on one PostgreSQL migrate one after the other.
 _MIGRATION_LOCK = 0x62657461
 
 
 def migrate(database: Database) -> None:
-    """Bring the database to this version's schema; doing it again changes nothing."""
-    with database.writer.begin() as connection:
+    """Bring the database to this version's schema; doing it again changes nothing.
+
+    Raises: DatabaseAway."""
+    with database.migration() as connection:
         if not database.is_sqlite:
+            # Another process may migrate for minutes, and so may we. Once it is our turn, the
+            # usual limit on waiting for a lock keeps a migration from stopping the service.
+            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+            connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
