@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.store.tables.commands import CommandKind as StoredKind
+from service.kinds import CommandKind
 from service.vipps.answer import Answer, parse_answer
 from service.vipps.problem_texts import TEXTS
-from service.vipps.verdicts import TABLE, CommandKind, CommandVerdict, Then, judge
+from service.vipps.verdicts import TABLE, CommandVerdict, Then, judge
 from tests.service.vipps.builders import a_problem, an_answer, parsed
 
 CREATE, CANCEL, READ = "create_payment", "cancel_payment", "read_payment"
@@ -23,7 +23,7 @@ def judged(kind: str, answer: Answer, attempt: int = 1) -> CommandVerdict:
 
 def test_kinds_are_those_of_the_stored_commands() -> None:
     """A command's row and the table call the same things by the same names."""
-    assert {kind.value for kind in StoredKind} == {kind.value for kind in TABLE}
+    assert {kind.value for kind in CommandKind} == {kind.value for kind in TABLE}
 
 
 @pytest.mark.parametrize("kind", [*BLOCKING, ATTACH])
