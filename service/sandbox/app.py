@@ -14,6 +14,7 @@ from service.sandbox.delivery import Dispatcher, report_crash
 from service.sandbox.epayment import EpaymentApi
 from service.sandbox.gate import PROBLEM_SHAPE, Call, Gate, json_response
 from service.sandbox.order_management import OrderManagementApi
+from service.sandbox.page_routes import page_routes
 from service.sandbox.sender import Sender
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.tokens import Tokens
@@ -45,6 +46,7 @@ class Sandbox:
             *OrderManagementApi(gate).routes(),
             *WebhooksApi(gate).routes(),
             *Acts(self._world).routes(),
+            *page_routes(self._world),
         ]
 
     @asynccontextmanager
