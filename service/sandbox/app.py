@@ -16,6 +16,7 @@ from service.sandbox.clock import Clock
 from service.sandbox.delivery import Dispatcher, report_crash
 from service.sandbox.epayment import EpaymentApi
 from service.sandbox.gate import PROBLEM_SHAPE, Gate
+from service.sandbox.order_categories import OrderCategoriesApi
 from service.sandbox.order_management import OrderManagementApi
 from service.sandbox.page_routes import page_routes
 from service.sandbox.sender import Sender
@@ -50,6 +51,8 @@ class Sandbox:
                 shape=PROBLEM_SHAPE,
                 admit=lambda headers, now: None,
             ),
+            # Before the older calls, whose path has a place for any word.
+            *OrderCategoriesApi(gate).routes(),
             *OrderManagementApi(gate).routes(),
             *WebhooksApi(gate).routes(),
             *UserinfoApi(gate).routes(),
