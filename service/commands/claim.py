@@ -37,7 +37,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A command as its worker has it; `lease` fences the settlement."""
+    """A command as its worker has it; `lease` fences the settlement.
+
+    `is_accepted`: Vipps has said yes already, and only its log is still waited for."""
 
     id: str
     lease: str
@@ -50,6 +52,7 @@ class Claimed:
     currency: str
     invoice_amount_minor: int
     idempotency_key: str
+    is_accepted: bool
     body: dict[str, Any] | None = field(repr=False)
     amount_minor: int | None
     act_id: str | None
@@ -153,6 +156,7 @@ def _open(session: Session, vault: Vault, row: sa.Row[Any]) -> Claimed:
         currency=row.currency,
         invoice_amount_minor=row.invoice_amount_minor,
         idempotency_key=row.idempotency_key,
+        is_accepted=200 <= ((row.answer or {}).get("status") or 0) < 300,
         body=_body(session, vault, row),
         amount_minor=row.amount_minor,
         act_id=row.act_id,
@@ -223,7 +227,8 @@ def _lease(session: Session, claimed: list[Claimed], now: datetime) -> None:
                 "command_id": c.id,
                 "number": c.attempt,
                 "payment_id": c.payment_id,
-                "kind": c.kind,
+                # What Vipps counts: an accepted command is only read about.
+                "kind": CommandKind.READ_PAYMENT if c.is_accepted else c.kind,
                 "started_at": now,
             }
             for c in claimed
