@@ -60,7 +60,7 @@ async def run(
     verdict = judge(
         claimed.kind,
         answer,
-        attempt=claimed.attempt,
+        attempt=claimed.tries + 1,
         jitter=dice.uniform(-1, 1),
         has_expires_at="expiresAt" in (claimed.body or {}),
     )

@@ -187,7 +187,7 @@ def test_writes_to_one_payment_keep_to_vipps_limit(database: Database) -> None:
             session.execute(sa.update(Command).values(next_attempt_at=desk.now()))
         desk.later(seconds=1)
     exhausted = tries
-    desk.later(seconds=60)
+    desk.later(seconds=70)
 
     assert exhausted == WRITES_MAX
     assert CommandKind.CREATE_PAYMENT in kinds(claimed(desk))
