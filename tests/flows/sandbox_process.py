@@ -17,8 +17,8 @@ def main(path: str, port: str) -> None:
     settings = SandboxSettings(
         public_url=f"http://127.0.0.1:{port}",
         database_path=Path(path),
-        # Vipps's gaps of 2, 60 and 120 seconds become 0.1, 3 and 6.
-        retry_scale=0.05,
+        # Vipps's gaps of a minute, two minutes and an hour become 0.3, 0.6 and 18 seconds.
+        retry_scale=0.005,
         # A call that was acted on and not answered ends in a gateway's 504.
         silence_s=0.5,
     )
