@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from service.api.routes import api_routes, exception_handlers
 from service.api.running import Running
 from service.clock import Clock
+from service.clockwork.attendant import Attendant
 from service.commands.worker import CommandWorker
 from service.context import Context
 from service.errors import ServiceError
@@ -108,6 +109,7 @@ async def working(
         if has_worker:
             commands = CommandWorker(context, client, dice=SystemRandom())
             tasks["commands"] = asyncio.create_task(commands.run(stop))
+            tasks["clockwork"] = asyncio.create_task(Attendant(context).run(stop))
             tasks["deliveries"] = asyncio.create_task(Deliverer(context, egress).run(stop))
         running.workers = {name: partial(_is_running, task) for name, task in tasks.items()}
         if context.settings.has_built_in_sandbox:

@@ -1,0 +1,134 @@
+"""What is due for an invoice because time passes; derived from its rows, never stored apart.
+
+Each change of an invoice computes anew when somebody must look at it (`attend_at`); whoever
+looks computes what is due by then. Nothing can be forgotten, and nothing can be stale.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from service.ledger.resource import amounts_of
+from service.schedule.pushes import PushPolicy, next_push_at
+from service.schedule.reads import DAY, next_read_when_paid, next_read_while_live
+from service.settings import TIME_ZONES, parse_quiet_hours
+from service.store.tables import InvoiceRecord, PaymentRecord, SalesUnit
+from statemachine import PaymentState, State
+
+# A read confirms a webhook within seconds; after an hour a person should know.
+UNCONFIRMED_AFTER = timedelta(hours=1)
+WARNING_PERCENTS = (50, 80, 95)
+# Where Vipps names no end for a reservation (facts, section 1: capture deadlines).
+_CAPTURE_WINDOW = {"NOK": 180 * DAY, "DKK": 14 * DAY, "EUR": 14 * DAY}
+
+
+class What(StrEnum):
+    """What is due."""
+
+    READ = "read"
+    PUSH = "push"
+    EXPIRE = "expire"
+    WARN = "warn"
+    UNCONFIRMED = "unconfirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One thing that is due, and when; `percent` only for a warning."""
+
+    what: What
+    at: datetime
+    payment: PaymentRecord | None = None
+    percent: int = 0
+
+
+def agenda(
+    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit
+) -> Iterator[Due]:
+    """Yield what is due for the invoice, now or later."""
+    if State(invoice.state).is_payable:
+        yield from _while_payable(invoice, payments, unit)
+    if invoice.authorized_by is not None:
+        paying = next(p for p in payments if p.id == invoice.authorized_by)
+        yield from _once_paid(invoice, paying)
+    if invoice.unconfirmed_since is not None:
+        yield Due(What.UNCONFIRMED, invoice.unconfirmed_since + UNCONFIRMED_AFTER)
+
+
+def next_at(
+    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit
+) -> datetime | None:
+    """Return when the invoice must be looked at; None = never again by itself."""
+    return min((due.at for due in agenda(invoice, payments, unit)), default=None)
+
+
+def _while_payable(
+    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit
+) -> Iterator[Due]:
+    last = payments[-1] if payments else None
+    if last is not None and last.state in (PaymentState.REQUESTED, PaymentState.CREATED):
+        # While it lives, the invoice can't expire; its own end comes first.
+        yield Due(What.READ, _look_at(invoice, last, unit), last)
+        return
+    yield Due(What.EXPIRE, invoice.payable_until)
+    if last is not None and last.state == PaymentState.EXPIRED:
+        at = _push_at(invoice, last, unit)
+        if at is not None:
+            yield Due(What.PUSH, at)
+
+
+def _look_at(invoice: InvoiceRecord, live: PaymentRecord, unit: SalesUnit) -> datetime:
+    looked_at = live.looked_at or live.created_at
+    at = next_read_while_live(live.created_at, live.ends_at, looked_at)
+    silent_at = live.created_at + timedelta(seconds=unit.soft_dismiss_after_s)
+    is_next = invoice.state == State.PUSHED and silent_at > looked_at
+    return min(at, silent_at) if is_next else at
+
+
+def _push_at(invoice: InvoiceRecord, lapsed: PaymentRecord, unit: SalesUnit) -> datetime | None:
+    is_wanted = (
+        invoice.flow == "PUSH_MESSAGE"
+        and invoice.closing is None
+        and invoice.paid_elsewhere is None
+    )
+    if not is_wanted or lapsed.ended_at is None:
+        return None
+    return next_push_at(
+        policy_of(unit),
+        lapsed_at=lapsed.ended_at,
+        pushes_made=invoice.own_pushes,
+        due_date=invoice.due_date,
+        payable_until=invoice.payable_until,
+    )
+
+
+def policy_of(unit: SalesUnit) -> PushPolicy:
+    """Return a sales unit's policy for pushes of our own."""
+    return PushPolicy(
+        zone=ZoneInfo(TIME_ZONES[unit.currency]),
+        push_again_after_s=unit.push_again_after_s,
+        pushes_max=unit.max_pushes,
+        quiet_hours=parse_quiet_hours(unit.quiet_hours),
+    )
+
+
+def _once_paid(invoice: InvoiceRecord, paying: PaymentRecord) -> Iterator[Due]:
+    authorized_at = invoice.authorized_at or invoice.updated_at
+    is_open = amounts_of(paying).remaining_to_capture > 0
+    looked_at = max(paying.looked_at or authorized_at, authorized_at)
+    at = next_read_when_paid(authorized_at, looked_at, is_open=is_open)
+    if at is not None:
+        yield Due(What.READ, at, paying)
+    if is_open:
+        window = capture_until(invoice) - authorized_at
+        for percent in WARNING_PERCENTS:
+            if percent > invoice.warned_percent:
+                yield Due(What.WARN, authorized_at + window * percent / 100, percent=percent)
+
+
+def capture_until(invoice: InvoiceRecord) -> datetime:
+    """Return when the reservation can no longer be captured for certain."""
+    authorized_at = invoice.authorized_at or invoice.updated_at
+    return invoice.capture_guaranteed_until or authorized_at + _CAPTURE_WINDOW[invoice.currency]

@@ -1,0 +1,35 @@
+"""What is due because time passes"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """What is due because time passes."""
+    with op.batch_alter_table("invoice", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("authorized_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("own_pushes", sa.Integer(), nullable=False, server_default="0"))
+        batch_op.add_column(sa.Column("warned_percent", sa.Integer(), nullable=False, server_default="0"))
+        batch_op.add_column(
+            sa.Column("unconfirmed_since", sa.DateTime(timezone=True), nullable=True)
+        )
+        batch_op.add_column(sa.Column("attend_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.create_index(
+            "ix_invoice_attend",
+            ["attend_at"],
+            unique=False,
+            sqlite_where=sa.text("attend_at IS NOT NULL"),
+            postgresql_where=sa.text("attend_at IS NOT NULL"),
+        )
+
+    with op.batch_alter_table("payment", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("looked_at", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True))
+
+    # Every invoice of before is looked at once, and then knows when again.
+    op.execute("UPDATE invoice SET attend_at = updated_at")
