@@ -7,19 +7,17 @@ when its events come (contract, section 4).
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-from sqlmodel import col
-
 from service.errors import Conflict, FieldError, InvalidInput
 from service.kinds import CommandKind
 from service.ledger.book import Book, live_payment
-from service.ledger.consequences import close_if_nothing_lives, withdraw_live
+from service.ledger.consequences import withdraw_live
 from service.ledger.invoices import require_ahead
 from service.ledger.payments import start_payment
 from service.ledger.resource import actions_of, amounts_of
 from service.ledger.types import Ask, Evidence
-from service.store.tables import Command, CommandStatus, InvoiceRecord, PaymentRecord
-from statemachine import PaymentState, State, Trigger
+from service.ledger.withdrawing import withdraw
+from service.store.tables import Command, InvoiceRecord, PaymentRecord
+from statemachine import State, Trigger
 
 
 def push(
@@ -33,7 +31,7 @@ def push(
     """Ask the customer again; an ended invoice is reopened, a live payment replaced.
 
     Raises: Conflict, InvalidInput."""
-    _require(invoice, "push")
+    require(invoice, "push")
     if invoice.closing is not None:
         raise Conflict("being_withdrawn", "the invoice is being withdrawn")
     evidence = book.record_act(invoice, "push", ask)
@@ -54,7 +52,7 @@ def push(
 
 def soft_dismiss(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Note that the customer postponed it. Raises: Conflict."""
-    _require(invoice, "soft-dismiss")
+    require(invoice, "soft-dismiss")
     evidence = book.record_act(invoice, "soft-dismiss", ask)
     book.move(invoice, book.decide(invoice, Trigger.SOFT_DISMISS), evidence)
 
@@ -63,20 +61,22 @@ def cancel(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Withdraw the invoice before authorization; after it, release what is reserved.
 
     Raises: Conflict, InvalidInput (an amount that is not all that remains)."""
-    _require(invoice, "cancel")
+    require(invoice, "cancel")
     if not State(invoice.state).is_payable:
         _release(book, invoice, ask)
+    elif ask.amount_minor not in (None, invoice.amount_minor):
+        raise InvalidInput(FieldError("amount", "cancel takes the whole amount"))
     elif invoice.closing is None:
-        _withdraw(book, invoice, ask)
+        withdraw(book, invoice, book.record_act(invoice, "cancel", ask))
 
 
 def capture(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Take reserved money; no amount = all that remains. Raises: Conflict, InvalidInput."""
-    _require(invoice, "capture")
-    under_way = _under_way(book, invoice)
+    require(invoice, "capture")
+    under_way = money_under_way(book, invoice)
     if _is_being_released(invoice, under_way):
         raise Conflict("being_released", "the reservation is being released")
-    remaining = amounts_of(invoice).remaining_to_capture - _sum(under_way, CommandKind.CAPTURE)
+    remaining = amounts_of(invoice).remaining_to_capture - sum_of(under_way, CommandKind.CAPTURE)
     _take(book, invoice, ask, CommandKind.CAPTURE, remaining)
 
 
@@ -84,9 +84,9 @@ def refund(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Give captured money back; no amount = all that remains.
 
     Raises: Conflict, InvalidInput."""
-    _require(invoice, "refund")
-    under_way = _under_way(book, invoice)
-    remaining = amounts_of(invoice).remaining_to_refund - _sum(under_way, CommandKind.REFUND)
+    require(invoice, "refund")
+    under_way = money_under_way(book, invoice)
+    remaining = amounts_of(invoice).remaining_to_refund - sum_of(under_way, CommandKind.REFUND)
     _take(book, invoice, ask, CommandKind.REFUND, remaining)
 
 
@@ -98,7 +98,8 @@ def authorizing_payment(book: Book, invoice: InvoiceRecord) -> PaymentRecord:
     raise Conflict("not_authorized", "no payment has authorized this invoice")
 
 
-def _require(invoice: InvoiceRecord, action: str) -> None:
+def require(invoice: InvoiceRecord, action: str) -> None:
+    """Check that the action is possible now. Raises: Conflict, with those that are."""
     available = actions_of(invoice)
     if action not in available:
         detail = f"{action} is not possible while the invoice is {invoice.state}"
@@ -122,49 +123,25 @@ def _reopen(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
     book.move(invoice, decision, evidence)
 
 
-def _withdraw(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
-    """Start to terminate; it is done at once where Vipps holds nothing of it."""
-    if ask.amount_minor is not None and ask.amount_minor != invoice.amount_minor:
-        raise InvalidInput(FieldError("amount", "cancel takes the whole amount"))
-    evidence = book.record_act(invoice, "cancel", ask)
-    invoice.closing = evidence.id
-    book.touch(invoice)
-    live = live_payment(book.payments(invoice))
-    if live is not None and _was_never_tried(book, live):
-        live.state = PaymentState.REFUSED
-        book.touch(invoice, live)
-    close_if_nothing_lives(book, invoice)
-    if invoice.closing is not None and (live is None or live.replacement_flow is None):
-        withdraw_live(book, invoice, act_id=evidence.id)
-
-
-def _was_never_tried(book: Book, payment: PaymentRecord) -> bool:
-    """Drop a request that no worker has begun; False where Vipps may know of it."""
-    if payment.state != PaymentState.REQUESTED:
-        return False
-    dropped = book.session.execute(
-        sa.update(Command)
-        .where(
-            col(Command.payment_id) == payment.id,
-            col(Command.kind) == CommandKind.CREATE_PAYMENT,
-            col(Command.status) == CommandStatus.WAITING,
-            col(Command.attempts) == 0,
-        )
-        .values(status=CommandStatus.DROPPED, settled_at=book.real_now)
-        .returning(col(Command.id))
-    ).first()
-    return dropped is not None
-
-
 def _release(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
-    under_way = _under_way(book, invoice)
-    remaining = amounts_of(invoice).remaining_to_capture - _sum(under_way, CommandKind.CAPTURE)
+    under_way = money_under_way(book, invoice)
+    remaining = amounts_of(invoice).remaining_to_capture - sum_of(under_way, CommandKind.CAPTURE)
     if ask.amount_minor is not None and ask.amount_minor != remaining:
         reason = f"cancel releases all that remains: {remaining}"
         raise InvalidInput(FieldError("amount", reason))
     if _is_being_released(invoice, under_way):
         return  # asked already: Vipps releases the whole rest, once
-    evidence = book.record_act(invoice, "cancel", ask)
+    _plan_release(book, invoice, book.record_act(invoice, "cancel", ask))
+
+
+def release_rest(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
+    """Have what is reserved released, unless nothing is, or that is under way already."""
+    is_asked = _is_being_released(invoice, money_under_way(book, invoice))
+    if amounts_of(invoice).remaining_to_capture > 0 and not is_asked:
+        _plan_release(book, invoice, evidence)
+
+
+def _plan_release(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
     payment = authorizing_payment(book, invoice)
     book.plan(payment, CommandKind.CANCEL_PAYMENT, act_id=evidence.id)
     book.touch(invoice)
@@ -183,7 +160,7 @@ def _take(book: Book, invoice: InvoiceRecord, ask: Ask, kind: CommandKind, remai
     book.touch(invoice)
 
 
-def _under_way(book: Book, invoice: InvoiceRecord) -> list[Command]:
+def money_under_way(book: Book, invoice: InvoiceRecord) -> list[Command]:
     """Return the open commands about the invoice's money.
 
     Not those of another payment of its chain, and not the withdrawal of a request that the
@@ -202,5 +179,6 @@ def _is_being_released(invoice: InvoiceRecord, under_way: Sequence[Command]) -> 
     )
 
 
-def _sum(under_way: Sequence[Command], kind: CommandKind) -> int:
+def sum_of(under_way: Sequence[Command], kind: CommandKind) -> int:
+    """Return how much the commands of one kind move, in minor units."""
     return sum(command.amount_minor or 0 for command in under_way if command.kind == kind)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from service.ledger.agenda import Due, What, agenda
 from service.ledger.book import Book
-from service.ledger.consequences import ask_again
+from service.ledger.consequences import ask_again, send_replacement
 from service.ledger.types import Ask
 from service.store.tables import InvoiceRecord
 from statemachine import Trigger
@@ -39,6 +39,7 @@ def _push(book: Book, invoice: InvoiceRecord, due: Due) -> None:
 def _expire(book: Book, invoice: InvoiceRecord, due: Due) -> None:
     evidence = book.record_act(invoice, "expire", CLOCK)
     book.move(invoice, book.decide(invoice, Trigger.EXPIRE, payment_may_live=False), evidence)
+    send_replacement(book, invoice)
 
 
 def _warn(book: Book, invoice: InvoiceRecord, due: Due) -> None:

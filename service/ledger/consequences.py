@@ -12,6 +12,17 @@ from statemachine import Outcome, Reaction, State, Trigger, Verdict
 # releases a reservation has none, and that tells the two apart.
 ONLY_BEFORE_AUTHORIZATION = {"cancelTransactionOnly": True}
 
+_NOTHING_HELD = frozenset(
+    (
+        State.ABORTED,
+        State.CANCELLED,
+        State.EXPIRED,
+        State.FAILED,
+        State.REFUNDED,
+        State.TERMINATED,
+    )
+)
+
 
 def after_verdict(
     book: Book, verdict: Verdict, invoice: InvoiceRecord, payment: PaymentRecord
@@ -28,6 +39,7 @@ def after_verdict(
         withdraw_live(book, invoice)
     if verdict.outcome is Outcome.APPLIED:
         _go_on(book, verdict, invoice, payment)
+        send_replacement(book, invoice)
 
 
 def flag(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, reason: str) -> None:
@@ -51,6 +63,8 @@ def _go_on(book: Book, verdict: Verdict, invoice: InvoiceRecord, payment: Paymen
         payment.replacement_flow = None
         if invoice.closing is not None:
             invoice.automatic_capture_off = True
+        if invoice.paid_elsewhere is not None:
+            book.tell(invoice, "invoice.double_payment_detected", "paid_before_elsewhere")
     elif invoice.closing is not None:
         close_if_nothing_lives(book, invoice)
     elif live_payment(book.payments(invoice)) is None:
@@ -70,6 +84,20 @@ def close_if_nothing_lives(book: Book, invoice: InvoiceRecord) -> None:
         book.move(invoice, decision, book.evidence_of(invoice.closing))
     invoice.closing = None
     book.touch(invoice)
+    send_replacement(book, invoice)
+
+
+def send_replacement(book: Book, invoice: InvoiceRecord) -> None:
+    """Send the corrected invoice, once nothing can be paid or is held on this one."""
+    if invoice.replaced_by is None or State(invoice.state) not in _NOTHING_HELD:
+        return
+    corrected_id, invoice.replaced_by = invoice.replaced_by, None
+    book.touch(invoice)
+    book.load([corrected_id])
+    corrected = book.invoice(corrected_id)
+    is_waiting = State(corrected.state).is_payable and not book.payments(corrected)
+    if is_waiting and corrected.closing is None and corrected.terms.get("push", True):
+        ask_again(book, corrected, user_flow=corrected.flow)
 
 
 def replace(book: Book, invoice: InvoiceRecord, ended: PaymentRecord) -> None:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger.book import Book
+from service.ledger.elsewhere import refund_rest
 from service.ledger.received import Received
 from service.ledger.record import record
 from service.ledger.resource import amounts_of
@@ -50,6 +51,8 @@ def take_in(
     if any(entry.event.name == VippsEventName.AUTHORIZED for entry in log.entries):
         _release_what_came_too_late(book, invoice, payment)
         _capture_automatically(book, invoice, payment)
+    if invoice.paid_elsewhere is not None and invoice.authorized_by == payment.id:
+        refund_rest(book, invoice)
 
 
 def _said(entry: LogEntry) -> tuple[Any, ...]:

@@ -28,6 +28,13 @@ class StoredVippsEvent(SQLModel, table=True):
         # Twins of an event are looked up by its key, whatever became of them.
         sa.Index("ix_vipps_event_key", "msn", "reference", "name", "psp_reference"),
         sa.Index("ix_vipps_event_early", "payment_id", **only_where("outcome = 'early'")),
+        # A day's bookings, out of years of events.
+        sa.Index(
+            "ix_vipps_event_booked",
+            "msn",
+            "occurred_at",
+            **only_where("outcome = 'applied' AND name IN ('CAPTURED', 'REFUNDED')"),
+        ),
         sa.Index("ix_vipps_event_invoice_id", "invoice_id"),
         one_of("outcome", Outcome, "outcome_known"),
         one_of("source", ("webhook", "poll"), "source_known"),

@@ -55,6 +55,7 @@ class InvoiceRecord(SQLModel):
     closing: str | None = None  # the act that withdraws it; a faster customer is released
     problem: dict[str, Any] | None = Field(default=None, sa_type=Json)
     paid_elsewhere: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    replaced_by: str | None = None  # the invoice that is sent once this one has ended
     authorized_at: datetime | None = None
     own_pushes: int = 0  # pushes that nobody asked for: the policy counts them
     warned_percent: int = 0  # of the time in which the reservation can be captured

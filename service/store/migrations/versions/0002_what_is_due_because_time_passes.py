@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     """What is due because time passes."""
     with op.batch_alter_table("invoice", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("replaced_by", sa.String(), nullable=True))
         batch_op.add_column(sa.Column("authorized_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column("own_pushes", sa.Integer(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("warned_percent", sa.Integer(), nullable=False, server_default="0"))
@@ -30,6 +31,15 @@ def upgrade() -> None:
     with op.batch_alter_table("payment", schema=None) as batch_op:
         batch_op.add_column(sa.Column("looked_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True))
+
+    op.create_index(
+        "ix_vipps_event_booked",
+        "vipps_event",
+        ["msn", "occurred_at"],
+        unique=False,
+        sqlite_where=sa.text("outcome = 'applied' AND name IN ('CAPTURED', 'REFUNDED')"),
+        postgresql_where=sa.text("outcome = 'applied' AND name IN ('CAPTURED', 'REFUNDED')"),
+    )
 
     # Every invoice of before is looked at once, and then knows when again.
     op.execute("UPDATE invoice SET attend_at = updated_at")
