@@ -249,7 +249,7 @@ class Desk:
 
         def work(book: Book) -> None:
             invoice, payment = book.payment(self.payment(vipps.reference).id)
-            take_in(book, invoice, payment, vipps.log(), vipps.snapshot(invoice.id))
+            take_in(book, invoice, payment, vipps.log(), vipps.snapshot(invoice.id), read_id="cmd")
 
         self.write(work)
 

@@ -9,7 +9,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from service.errors import FieldError, InvalidInput
 
-_LENGTH_MAX = 256
 _POSITION = re.compile(r"[0-9]{1,18}")
 _ID = re.compile(r"[a-z]{3}_[0-9A-Z]{26}")
 
@@ -32,8 +31,6 @@ def read_id(cursor: str, list_name: str, msn: str) -> str:
 
 def _read(cursor: str, list_name: str, msn: str, form: re.Pattern[str]) -> str:
     try:
-        if len(cursor) > _LENGTH_MAX:
-            raise ValueError
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         text = urlsafe_b64decode(padded).decode("ascii")
     except ValueError:

@@ -98,11 +98,6 @@ def keep_answer(
     )
 
 
-def release_key(session: Session, claim: Claim) -> None:
-    """Give the key back: the request had no effect."""
-    session.execute(sa.delete(StoredAnswer).where(*_is(claim)))
-
-
 def _insert(session: Session, claim: Claim, now: datetime, busy_until: datetime | None) -> bool:
     row = {
         "msn": claim.msn,

@@ -73,7 +73,7 @@ def _handler(model: type[B], act: Act[B], *, awaits_vipps: bool = True) -> Handl
             book = Book(session, call.context)
             invoice = book.invoice_by_reference(call.caller.msn, reference)
             require_match(mutation.if_match, _etag(session, invoice))
-            _run(act, book, invoice, _ask(call, invoice, body), body)
+            run_act(act, book, invoice, _ask(call, invoice, body), body)
             book.post()
             under_way_status = 202 if awaits_vipps else 200
             return _effect(
@@ -85,7 +85,7 @@ def _handler(model: type[B], act: Act[B], *, awaits_vipps: bool = True) -> Handl
     return handle
 
 
-def _run(act: Act[B], book: Book, invoice: InvoiceRecord, ask: Ask, body: B) -> None:
+def run_act(act: Act[B], book: Book, invoice: InvoiceRecord, ask: Ask, body: B) -> None:
     """Run the act; what the machine refuses is refused with what is possible instead."""
     possible = actions_of(invoice)
     try:

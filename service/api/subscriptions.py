@@ -12,12 +12,11 @@ from service.api.bodies import check
 from service.api.calls import Call, Handler
 from service.api.conditions import content_etag, require_match
 from service.api.cursors import read_id, write_cursor
-from service.api.idempotency import claim_key, keep_answer, release_key
+from service.api.idempotency import claim_key, keep_answer
 from service.api.mutations import Effect, Mutation, perform, read_mutation
 from service.api.query import Query
 from service.api.running import Running
 from service.api.schemas import NothingIn, SubscriptionIn
-from service.errors import ServiceError
 from service.outbox import subscriptions
 from service.outbox.egress import TOTAL_S, Egress, Reply
 from service.outbox.ping import send_test
@@ -107,15 +106,12 @@ def test_handler(running: Running) -> Handler:
 
 
 async def _send(call: Call, egress: Egress, mutation: Mutation) -> Answer:
-    """Send the ping outside any transaction; its answer is kept afterwards."""
-    try:
-        event_id, reply = await send_test(
-            call.context, egress, msn=call.caller.msn, subscription_id=call.path_part
-        )
-    except ServiceError:
-        # Without an effect the key is free again; after a crash it is, too, a little later.
-        await to_thread.run_sync(_give_up, call, mutation)
-        raise
+    """Send the ping outside any transaction; its answer is kept afterwards.
+
+    Where that fails the key stays taken until the time for it is over, then it is free."""
+    event_id, reply = await send_test(
+        call.context, egress, msn=call.caller.msn, subscription_id=call.path_part
+    )
     answer = json_answer(_said(event_id, reply))
     await to_thread.run_sync(_keep, call, mutation, answer)
     return answer
@@ -140,12 +136,6 @@ def _keep(call: Call, mutation: Mutation, answer: Answer) -> None:
     if mutation.claim is not None:
         with call.context.database.transaction() as session:
             keep_answer(session, call.context.vault, mutation.claim, answer, busy_until=None)
-
-
-def _give_up(call: Call, mutation: Mutation) -> None:
-    if mutation.claim is not None:
-        with call.context.database.transaction() as session:
-            release_key(session, mutation.claim)
 
 
 def _said(event_id: str, reply: Reply) -> Mapping[str, Any]:

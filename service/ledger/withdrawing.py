@@ -28,15 +28,14 @@ def _was_never_tried(book: Book, payment: PaymentRecord) -> bool:
     """Drop a request that no worker has begun; False where Vipps may know of it."""
     if payment.state != PaymentState.REQUESTED:
         return False
-    dropped = book.session.execute(
-        sa.update(Command)
-        .where(
-            col(Command.payment_id) == payment.id,
-            col(Command.kind) == CommandKind.CREATE_PAYMENT,
-            col(Command.status) == CommandStatus.WAITING,
-            col(Command.attempts) == 0,
-        )
-        .values(status=CommandStatus.DROPPED, settled_at=book.real_now)
-        .returning(col(Command.id))
-    ).first()
-    return dropped is not None
+    untried = sa.update(Command).where(
+        col(Command.payment_id) == payment.id,
+        col(Command.status) == CommandStatus.WAITING,
+        col(Command.attempts) == 0,
+    )
+    drop = untried.values(status=CommandStatus.DROPPED, settled_at=book.real_now)
+    create = drop.where(col(Command.kind) == CommandKind.CREATE_PAYMENT)
+    if book.session.execute(create.returning(col(Command.id))).first() is None:
+        return False
+    book.session.execute(drop)  # what would have gone with it
+    return True

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from service.sandbox import documents, payments
 from service.sandbox.approval import approve
+from service.sandbox.calls import Call, Endpoint, json_response
+from service.sandbox.cards import CARDS
 from service.sandbox.chaos import plan_answer, plan_of
 from service.sandbox.clock import as_text
-from service.sandbox.fields import is_number, is_text
-from service.sandbox.gate import BODY_BYTES_MAX, PROBLEM, json_response, problem
+from service.sandbox.fields import Faults, is_number, is_text
+from service.sandbox.gate import PROBLEM, problem
 from service.sandbox.order_management import order_name
 from service.sandbox.payments import Payment
 from service.sandbox.persons import changed_person, person_answer
@@ -27,10 +27,12 @@ from service.sandbox.sales_units import approvals, with_approvals
 from service.sandbox.world import World
 
 Json = dict[str, Any]
-Serve = Callable[[Request, Json], Json]
+Serve = Callable[[Call, Json], Json]
 
 # A year ahead is further than any rule reaches; it keeps dates far from overflowing.
 ADVANCE_MAX_S = 366 * 86_400
+# Funds unavailable; capture failed, try again later.
+_TROUBLES = (6260, 6280)
 _MSN = re.compile(r"[0-9]{4,10}", re.ASCII)
 _PHONE_NUMBER = re.compile(r"[0-9]{9,15}", re.ASCII)
 
@@ -46,6 +48,7 @@ class Acts:
             "postpone": self._postpone,
             "open-details": self._open_details,
             "begin-authorizing": self._begin_authorizing,
+            "fail-captures": self._fail_captures,
         }
 
     def routes(self) -> list[Route]:
@@ -67,20 +70,19 @@ class Acts:
         ]
 
     def _route(self, path: str, method: str, *, serve: Serve) -> Route:
-        async def endpoint(request: Request) -> Response:
-            body = await request.body()
+        def answer(call: Call) -> Response:
             try:
                 self._world.expire_due()
-                return json_response(serve(request, _json_object(body)))
+                return json_response(serve(call, call.json_object() if call.body.strip() else {}))
             except Refused as refused:
-                shown = problem(refused, request.url.path, self._world.ids.trace_id())
+                shown = problem(refused, call.path, self._world.ids.trace_id())
                 return json_response(shown, refused.status, media_type=PROBLEM)
 
-        return Route(path, endpoint, methods=[method], max_body_size=BODY_BYTES_MAX)
+        return Route(path, Endpoint(answer, self._world.clock.real_now), methods=[method])
 
     def _act(self, name: str) -> Serve:
-        def serve(request: Request, body: Json) -> Json:
-            payment = self._find(request, body.get("msn"))
+        def serve(call: Call, body: Json) -> Json:
+            payment = self._find(call, body.get("msn"))
             try:
                 self._acts[name](payment, body)
             except Refused as refused:
@@ -96,7 +98,10 @@ class Acts:
         phone_number = body.get("phoneNumber")
         if phone_number is not None and not is_text(phone_number, _PHONE_NUMBER):
             raise bad_fields([Fault("phoneNumber", "Must be 9 to 15 digits, as text.")])
-        approve(self._world, payment, phone_number=phone_number)
+        faults = Faults()
+        faults.one_of(body, "card", choices=CARDS)
+        faults.settle()
+        approve(self._world, payment, phone_number=phone_number, card=body.get("card"))
 
     def _reject(self, payment: Payment, body: Json) -> None:
         self._world.record(payments.aborted(payment, self._world.clock.now()))
@@ -110,8 +115,15 @@ class Acts:
     def _begin_authorizing(self, payment: Payment, body: Json) -> None:
         self._world.record(payments.authorizing(payment))
 
-    def _find(self, request: Request, msn: str | None) -> Payment:
-        reference = request.path_params["reference"]
+    def _fail_captures(self, payment: Payment, body: Json) -> None:
+        faults, code, times = Faults(), body.get("code"), body.get("times", 1)
+        faults.expect(code in _TROUBLES, "code", reason=f"Must be one of {list(_TROUBLES)}.")
+        faults.whole({"times": times}, "times", least=0, most=1000)
+        faults.settle()
+        self._world.record(replace(payment, capture_troubles=(code,) * times))
+
+    def _find(self, call: Call, msn: str | None) -> Payment:
+        reference = call.params["reference"]
         msns = self._world.msns_of(reference) if msn is None else [msn]
         if len(msns) > 1:
             raise plain(409, f"Name the msn: {reference} is one of {', '.join(msns)}.")
@@ -124,73 +136,61 @@ class Acts:
         name = order_name(payment.msn, payment.reference)
         return documents.inspection(payment, self._world.categories.get(name))
 
-    def _list_payments(self, request: Request, body: Json) -> Json:
-        msn = request.query_params.get("msn")
+    def _list_payments(self, call: Call, body: Json) -> Json:
+        msn = call.query.get("msn")
         found = [p for p in self._world.payments.rows.values() if msn in (None, p.msn)]
         return {"items": [self._inspect(payment) for payment in found]}
 
-    def _show_payment(self, request: Request, body: Json) -> Json:
-        return self._inspect(self._find(request, request.query_params.get("msn")))
+    def _show_payment(self, call: Call, body: Json) -> Json:
+        return self._inspect(self._find(call, call.query.get("msn")))
 
-    def _list_effects(self, request: Request, body: Json) -> Json:
-        after = request.query_params.get("after", "0")
+    def _list_effects(self, call: Call, body: Json) -> Json:
+        after = call.query.get("after", "0")
         if not (after.isascii() and after.isdigit()):
             raise plain(400, "after must be a sequence number.")
         lines = self._world.effects.rows.values()
         return {"items": [line for line in lines if line["sequence"] > int(after)]}
 
-    def _show_clock(self, request: Request, body: Json) -> Json:
+    def _show_clock(self, call: Call, body: Json) -> Json:
         clock = self._world.clock
         return {"now": as_text(clock.now()), "offsetSeconds": clock.offset.total_seconds()}
 
-    def _advance_clock(self, request: Request, body: Json) -> Json:
+    def _advance_clock(self, call: Call, body: Json) -> Json:
         seconds = body.get("advanceSeconds")
         # Only forwards: what has expired cannot come back to life.
         if not is_number(seconds, most=ADVANCE_MAX_S):
             raise bad_fields([Fault("advanceSeconds", f"From 0 to {ADVANCE_MAX_S}.")])
         self._world.advance(seconds)
-        return self._show_clock(request, body)
+        return self._show_clock(call, body)
 
-    def _show_chaos(self, request: Request, body: Json) -> Json:
+    def _show_chaos(self, call: Call, body: Json) -> Json:
         return plan_answer(self._world.chaos.plan)
 
-    def _set_chaos(self, request: Request, body: Json) -> Json:
+    def _set_chaos(self, call: Call, body: Json) -> Json:
         plan = plan_of(body)
         self._world.follow(plan)
         return plan_answer(plan)
 
-    def _show_unit(self, request: Request, body: Json) -> Json:
-        return approvals(self._world.unit(_param(request, "msn", _MSN)))
+    def _show_unit(self, call: Call, body: Json) -> Json:
+        return approvals(self._world.unit(_param(call, "msn", _MSN)))
 
-    def _set_unit(self, request: Request, body: Json) -> Json:
-        unit = with_approvals(self._world.unit(_param(request, "msn", _MSN)), body)
+    def _set_unit(self, call: Call, body: Json) -> Json:
+        unit = with_approvals(self._world.unit(_param(call, "msn", _MSN)), body)
         self._world.save(self._world.sales_units, unit.msn, row=unit)
         return approvals(unit)
 
-    def _show_person(self, request: Request, body: Json) -> Json:
-        return person_answer(self._world.person(_param(request, "phone_number", _PHONE_NUMBER)))
+    def _show_person(self, call: Call, body: Json) -> Json:
+        return person_answer(self._world.person(_param(call, "phone_number", _PHONE_NUMBER)))
 
-    def _set_person(self, request: Request, body: Json) -> Json:
-        known = self._world.person(_param(request, "phone_number", _PHONE_NUMBER))
+    def _set_person(self, call: Call, body: Json) -> Json:
+        known = self._world.person(_param(call, "phone_number", _PHONE_NUMBER))
         person = changed_person(known, body)
         self._world.save(self._world.persons, person.phone_number, row=person)
         return person_answer(person)
 
 
-def _param(request: Request, name: str, pattern: re.Pattern[str]) -> str:
-    value: str = request.path_params[name]
+def _param(call: Call, name: str, pattern: re.Pattern[str]) -> str:
+    value: str = call.params[name]
     if not is_text(value, pattern):
         raise plain(404, f"{value} is no {name}.")
     return value
-
-
-def _json_object(body: bytes) -> Json:
-    if not body.strip():
-        return {}
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise plain(400, "The request body is not JSON.") from error
-    if not isinstance(parsed, dict):
-        raise plain(400, "The request body must be a JSON object.")
-    return parsed

@@ -3,20 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
 from service.sandbox.acts import Acts
+from service.sandbox.approval import settle
+from service.sandbox.calls import Call, json_response
 from service.sandbox.clock import Clock
 from service.sandbox.delivery import Dispatcher, report_crash
 from service.sandbox.epayment import EpaymentApi
-from service.sandbox.gate import PROBLEM_SHAPE, Call, Gate, json_response
+from service.sandbox.gate import PROBLEM_SHAPE, Gate
 from service.sandbox.order_management import OrderManagementApi
+from service.sandbox.page_routes import page_routes
 from service.sandbox.sender import Sender
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.tokens import Tokens
+from service.sandbox.userinfo_api import UserinfoApi
 from service.sandbox.webhooks_api import WebhooksApi
 from service.sandbox.world import World
 
@@ -31,20 +36,24 @@ class Sandbox:
         self.settings = settings
         self.clock = clock
         self._world = World(settings, clock)
+        self._world.on_result = partial(settle, self._world)
         self._tokens = Tokens(settings, self._world.signing_key())
         gate = Gate(self._world, self._tokens)
+        # The busiest first: routes are tried one after the other.
         self.routes: list[Route] = [
+            *EpaymentApi(gate).routes(),
+            *Acts(self._world).routes(),
             gate.route(
                 "/accesstoken/get",
                 "POST",
                 handle=self._issue_token,
                 shape=PROBLEM_SHAPE,
-                needs_token=False,
+                admit=lambda headers, now: None,
             ),
-            *EpaymentApi(gate).routes(),
             *OrderManagementApi(gate).routes(),
             *WebhooksApi(gate).routes(),
-            *Acts(self._world).routes(),
+            *UserinfoApi(gate).routes(),
+            *page_routes(self._world),
         ]
 
     @asynccontextmanager

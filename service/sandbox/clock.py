@@ -38,5 +38,4 @@ class Clock:
 
 def as_text(instant: datetime) -> str:
     """Write an instant as Vipps does: UTC, milliseconds, `Z`."""
-    in_utc = instant.astimezone(UTC)
-    return in_utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{in_utc.microsecond // 1000:03d}Z"
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -61,6 +61,8 @@ class Dispatcher:
                 self._news.clear()
                 self._ripen()
                 self._start_attempts()
+                if not self._attempts:
+                    self._world.store.settle()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._idle_s()):
                         await self._news.wait()
@@ -127,14 +129,13 @@ class Dispatcher:
         self._news.set()
 
     def _succeed(self, delivery: Delivery) -> None:
-        # The registration may have been deleted meanwhile; then only the row has to go.
+        # The registration may have been deleted meanwhile; then only the row has to go. Found
+        # again by the next process, it would be sent twice, as Vipps may do at any time.
+        self._world.store.delete_late(self._world.deliveries, delivery.key)
         registration = self._world.registrations.get(delivery.registration_id)
-        transaction = self._world.store.begin()
-        transaction.delete(self._world.deliveries, delivery.key)
         if registration is not None and registration.failing_since is not None:
             now_well = answered(registration)
-            transaction.put(self._world.registrations, registration.id, row=now_well)
-        transaction.commit()
+            self._world.save(self._world.registrations, registration.id, row=now_well)
         self._advance(delivery)
 
     def _fail(self, delivery: Delivery) -> None:

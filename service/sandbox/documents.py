@@ -30,6 +30,7 @@ def payment_answer(payment: Payment, redirect_url: str | None) -> Json:
         "redirectUrl": redirect_url,
         "metadata": payment.request.get("metadata"),
         "userDetails": payment.user_details,
+        "captureGuaranteedUntil": _guaranteed_until(payment),
     }
     return {
         "aggregate": aggregate_answer(payment),
@@ -40,6 +41,12 @@ def payment_answer(payment: Payment, redirect_url: str | None) -> Json:
         "pspReference": payment.events[0].psp_reference,
         "reference": payment.reference,
     } | {name: value for name, value in optional.items() if value is not None}
+
+
+def _guaranteed_until(payment: Payment) -> str | None:
+    # Written with an offset where all other instants have a Z, as Vipps's example has it.
+    until = payment.capture_guaranteed_until
+    return None if until is None else until.isoformat(timespec="milliseconds")
 
 
 def aggregate_answer(payment: Payment) -> Json:
@@ -85,9 +92,10 @@ def event_answer(payment: Payment, event: PaymentEvent) -> Json:
 def webhook_body(payment: Payment, event: PaymentEvent) -> bytes:
     """Return the bytes of the webhook: compact JSON in the order real ones have."""
     entry: Json = {"msn": payment.msn} | event_answer(payment, event)
-    if event.name == "AUTHORIZED" and payment.sub is not None:
-        entry["userDetails"] = payment.user_details
-        entry["sub"] = payment.sub
+    if event.name == "AUTHORIZED" and event.success:
+        if payment.sub is not None:
+            entry |= {"userDetails": payment.user_details, "sub": payment.sub}
+        entry["captureGuaranteedUntil"] = _guaranteed_until(payment)
     return orjson.dumps(entry)
 
 
@@ -118,6 +126,7 @@ def inspection(payment: Payment, category: Mapping[str, Any] | None) -> Json:
         "aggregate": aggregate_answer(payment),
         "expiresAt": as_text(payment.expires_at),
         "isAuthorizing": payment.is_authorizing,
+        "captureTroubles": payment.capture_troubles,
         "isPostponed": payment.is_postponed,
         "detailsOpened": payment.details_opened,
         "orderDetailsUrl": None if category is None else category["orderDetailsUrl"],
@@ -144,7 +153,13 @@ def payment_of_row(row: Json) -> Payment:
         PaymentEvent(**event | {"occurred_at": datetime.fromisoformat(event["occurred_at"])})
         for event in row["events"]
     )
-    expires_at = datetime.fromisoformat(row["expires_at"])
+    instants = {
+        name: row[name] and datetime.fromisoformat(row[name])
+        for name in ("expires_at", "settles_at", "capture_guaranteed_until")
+    }
+    troubles = tuple(row["capture_troubles"])
     return Payment(
-        **row | {"events": events, "expires_at": expires_at, "state": State(row["state"])}
+        **row
+        | instants
+        | {"events": events, "capture_troubles": troubles, "state": State(row["state"])}
     )

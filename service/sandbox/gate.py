@@ -1,32 +1,23 @@
-"""The way every API call takes: chaos, keys, limits, the call itself, and its answer.
-
-What happens between reading the body and the answer is one synchronous piece, so no
-two calls are ever half done at once.
-"""
+"""The way every API call takes: chaos, keys, limits, the call itself, and its answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from service.sandbox.calls import JSON, Call, Endpoint, json_response
 from service.sandbox.fields import Faults
 from service.sandbox.problems import Denied, Refused, plain
 from service.sandbox.tokens import Tokens
 from service.sandbox.world import World
 
-JSON = "application/json"
 PROBLEM = "application/problem+json"
-BODY_BYTES_MAX = 1_048_576
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Shape(NamedTuple):
@@ -36,39 +27,9 @@ class Shape(NamedTuple):
     media_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One API call, read and let through; header names are lower case."""
-
-    method: str
-    path: str
-    params: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    now: datetime
-
-    @property
-    def msn(self) -> str:
-        """Return the sales unit the call is for, empty where none is named."""
-        return self.headers.get("merchant-serial-number", "")
-
-    @property
-    def idempotency_key(self) -> str | None:
-        """Return the idempotency key, if one was sent."""
-        return self.headers.get("idempotency-key")
-
-    def json_object(self) -> dict[str, Any]:
-        """Return the body as a JSON object. Raises: Refused."""
-        try:
-            parsed = orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
-            raise plain(400, "The request body is not JSON.") from error
-        if not isinstance(parsed, dict):
-            raise plain(400, "The request body must be a JSON object.")
-        return parsed
-
-
 Handle = Callable[[Call], Response]
+# Passes, or raises Denied, for these headers at that real time.
+Admit = Callable[[Mapping[str, str], datetime], None]
 
 
 class Silence(Response):
@@ -96,37 +57,28 @@ class Gate:
 
     def __init__(self, world: World, tokens: Tokens) -> None:
         self.world = world
-        self._tokens = tokens
+        self.tokens = tokens
 
     def route(
-        self, path: str, method: str, *, handle: Handle, shape: Shape, needs_token: bool = True
+        self, path: str, method: str, *, handle: Handle, shape: Shape, admit: Admit | None = None
     ) -> Route:
-        """Return the route of one API operation."""
-        endpoint = self._endpoint(handle, shape, needs_token=needs_token)
-        return Route(path, endpoint, methods=[method], max_body_size=BODY_BYTES_MAX)
+        """Return the route of one API operation, for whom `admit` lets in.
 
-    def _endpoint(self, handle: Handle, shape: Shape, *, needs_token: bool) -> Endpoint:
-        async def endpoint(request: Request) -> Response:
-            call = Call(
-                request.method,
-                request.url.path,
-                request.path_params,
-                request.headers,
-                await request.body(),
-                self.world.clock.real_now(),
-            )
+        Without it, a token and a subscription key are needed.
+        """
+
+        def answer(call: Call) -> Response:
             fate = self.world.chaos.call_fate()
             if fate.status is not None:
                 return _trouble(fate.status)
-            answer = self._answer(call, handle, shape=shape, needs_token=needs_token)
+            answer = self._answer(call, handle, shape=shape, admit=admit or self.tokens.check)
             return Silence(self.world.settings.silence_s) if fate.is_silent else answer
 
-        return endpoint
+        return Route(path, Endpoint(answer, self.world.clock.real_now), methods=[method])
 
-    def _answer(self, call: Call, handle: Handle, *, shape: Shape, needs_token: bool) -> Response:
+    def _answer(self, call: Call, handle: Handle, *, shape: Shape, admit: Admit) -> Response:
         try:
-            if needs_token:
-                self._tokens.check(call.headers, call.now)
+            admit(call.headers, call.now)
             return handle(call)
         except Denied as denied:
             return _denial(denied)
@@ -138,11 +90,6 @@ class Gate:
     def _refusal(self, refused: Refused, call: Call, *, shape: Shape) -> Response:
         body = shape.render(refused, call.path, self.world.ids.trace_id())
         return json_response(body, refused.status, media_type=shape.media_type)
-
-
-def json_response(body: object, status: int = 200, *, media_type: str = JSON) -> Response:
-    """Return an answer with this JSON body."""
-    return Response(orjson.dumps(body), status, media_type=media_type)
 
 
 def problem(refused: Refused, path: str, trace_id: str) -> dict[str, Any]:
@@ -166,11 +113,16 @@ def check_headers(call: Call, *, system_max: int) -> None:
     is_msn = call.msn.isascii() and call.msn.isdigit() and 4 <= len(call.msn) <= 10
     reason = "The header must match the regular expression '^[0-9]{4,10}$'."
     faults.expect(is_msn, "Merchant-Serial-Number", reason=reason)
+    check_system_headers(call, faults, most=system_max)
+    faults.settle()
+
+
+def check_system_headers(call: Call, faults: Faults, *, most: int) -> None:
+    """Note which of the headers that name the caller's system are too long."""
     for name in ("Name", "Version", "Plugin-Name", "Plugin-Version"):
         header = f"Vipps-System-{name}"
-        fits = len(call.headers.get(header.lower(), "")) <= system_max
-        faults.expect(fits, header, reason=f"The header must be at most {system_max} characters.")
-    faults.settle()
+        fits = len(call.headers.get(header.lower(), "")) <= most
+        faults.expect(fits, header, reason=f"The header must be at most {most} characters.")
 
 
 def _denial(denied: Denied) -> Response:

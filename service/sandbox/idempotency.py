@@ -1,7 +1,8 @@
 """Idempotency keys: the same request again gets the same answer, another one a 409.
 
-A key that got a 4xx stays with it. 423 and 429 are not kept: both mean "again, please,
-with the same key". How long Vipps keeps a key is not documented; here, for ever.
+A key that got a 4xx stays with it. 423, 429 and the codes 6260 and 6280 are not kept: they
+mean "again, please, with the same key". How long Vipps keeps a key is not documented; here,
+as long as its payment is remembered.
 """
 
 import hashlib
@@ -10,12 +11,14 @@ from collections.abc import Callable
 import orjson
 from starlette.responses import Response
 
-from service.sandbox.gate import PROBLEM, Call, json_response, problem
+from service.sandbox.calls import Call, json_response
+from service.sandbox.gate import PROBLEM, problem
 from service.sandbox.problems import Fault, Refused, bad_fields, refusal
 from service.sandbox.world import Answer, World
 
 KEY_LENGTH_MAX = 50
 _NOT_KEPT = frozenset((423, 429))
+_CODES_NOT_KEPT = frozenset(("6260", "6280"))
 
 # What an operation gives: its answer's status and JSON, and the function that makes it so.
 Act = Callable[[tuple[str, Answer] | None], None]
@@ -55,7 +58,7 @@ class Idempotency:
         try:
             status, body, act = operate()
         except Refused as refused:
-            if refused.status in _NOT_KEPT:
+            if refused.status in _NOT_KEPT or refused.code in _CODES_NOT_KEPT:
                 raise
             body = problem(refused, call.path, self._world.ids.trace_id())
             answer = Answer(fingerprint, refused.status, orjson.dumps(body).decode(), PROBLEM)

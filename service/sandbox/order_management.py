@@ -10,8 +10,9 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
+from service.sandbox.calls import Call, json_response
 from service.sandbox.fields import Faults, is_https_or_custom, is_text, is_web_url
-from service.sandbox.gate import ORDER_SHAPE, Call, Gate, check_headers, json_response
+from service.sandbox.gate import ORDER_SHAPE, Gate, check_headers
 from service.sandbox.payments import payment_key
 from service.sandbox.problems import plain
 from service.sandbox.receipts import check_receipt

@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from service.sandbox.cards import DEFAULT_CARD, capture_until, guaranteed_until
 from service.sandbox.ids import derived_uuid
 from service.sandbox.problems import Refused, refusal
 
-# Source: developer.vippsmobilepay.com/docs/APIs/epayment-api (deadlines as in the facts).
-CAPTURE_WINDOW = {"NOK": timedelta(days=180)}
-CAPTURE_WINDOW_ELSEWHERE = timedelta(days=14)
+# Source: developer.vippsmobilepay.com/docs/knowledge-base/refund
 REFUND_WINDOW = timedelta(days=365)
 
 
@@ -64,6 +63,11 @@ class Payment:
     events: tuple[PaymentEvent, ...] = ()
     redirect_token: str | None = None
     is_authorizing: bool = False
+    # When an approval of unknown outcome will turn out well; None while nobody waits for one.
+    settles_at: datetime | None = None
+    capture_guaranteed_until: datetime | None = None
+    # The codes with which the next captures fail, as a tester asked for.
+    capture_troubles: tuple[int, ...] = ()
     is_postponed: bool = False
     details_opened: int = 0
     sub: str | None = None
@@ -117,14 +121,31 @@ def created(payment: Payment, now: datetime, *, idempotency_key: str) -> Payment
     return _with_event(payment, "CREATED", payment.amount_minor, at=now, key=idempotency_key)
 
 
-def authorized(payment: Payment, now: datetime) -> Payment:
-    """Return the payment with its full amount reserved. Raises: Refused."""
+def authorized(payment: Payment, now: datetime, *, card: str = DEFAULT_CARD) -> Payment:
+    """Return the payment with its full amount reserved on that card. Raises: Refused."""
     if payment.state is State.AUTHORIZED:
         raise refusal(6230)
     _must_be_open(payment)
     key = payment.events[0].idempotency_key
     after = _with_event(payment, "AUTHORIZED", payment.amount_minor, at=now, key=key)
-    return replace(after, state=State.AUTHORIZED, is_authorizing=False)
+    return replace(
+        after,
+        state=State.AUTHORIZED,
+        is_authorizing=False,
+        settles_at=None,
+        capture_guaranteed_until=guaranteed_until(card, now, payment.currency),
+    )
+
+
+def declined(payment: Payment, now: datetime) -> Payment:
+    """Return the payment whose card gave no money, still open to another try.
+
+    Raises: Refused.
+    """
+    _must_be_open(payment)
+    after = _with_event(payment, "AUTHORIZED", payment.amount_minor, at=now)
+    failed = replace(after.events[-1], success=False)
+    return replace(after, events=(*payment.events, failed), is_authorizing=False)
 
 
 def aborted(payment: Payment, now: datetime) -> Payment:
@@ -199,10 +220,10 @@ def _released(payment: Payment, now: datetime) -> Payment:
     return _with_event(payment, "CANCELLED", rest_minor, at=now)
 
 
-def authorizing(payment: Payment) -> Payment:
+def authorizing(payment: Payment, *, settles_at: datetime | None = None) -> Payment:
     """Return the payment locked while the customer approves it. Raises: Refused."""
     _must_be_open(payment)
-    return replace(payment, is_authorizing=True)
+    return replace(payment, is_authorizing=True, settles_at=settles_at)
 
 
 def postponed(payment: Payment) -> Payment:
@@ -241,12 +262,11 @@ def _no_room(sums: Aggregate, rest_minor: int) -> Refused:
 
 
 def _authorized_at(payment: Payment) -> datetime:
-    return next(e.occurred_at for e in payment.events if e.name == "AUTHORIZED")
+    return next(e.occurred_at for e in payment.events if e.name == "AUTHORIZED" and e.success)
 
 
 def _capture_until(payment: Payment) -> datetime:
-    window = CAPTURE_WINDOW.get(payment.currency, CAPTURE_WINDOW_ELSEWHERE)
-    return _authorized_at(payment) + window
+    return capture_until(_authorized_at(payment), payment.currency)
 
 
 def _with_event(

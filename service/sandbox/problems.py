@@ -49,6 +49,11 @@ class Refused(SandboxError):
         self.detail = detail
         self.faults = tuple(faults)
 
+    @property
+    def code(self) -> str | None:
+        """Return the domain code."""
+        return next((f.reason for f in self.faults if f.name == "ErrorCode"), None)
+
     def as_problem(self, instance: str, trace_id: str) -> dict[str, Any]:
         """Return the RFC 7807 body of the ePayment and Webhooks APIs."""
         return {
@@ -122,6 +127,8 @@ CATALOGUE: dict[int, tuple[int, str]] = {
     6220: (400, "Refund period expired"),
     6230: (400, "Payment is already reserved"),
     6250: (423, "Cannot cancel processing payment"),
+    6260: (400, "Funds unavailable"),
+    6280: (400, "Capture failed, please try again later"),
     7010: (400, "Customer not found"),
     10010: (400, "Approve failed"),
     10020: (400, "Approve not allowed"),

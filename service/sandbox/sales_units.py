@@ -1,4 +1,4 @@
-"""What Vipps has approved for a sales unit."""
+"""What a sales unit is called, and what Vipps has approved for it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ CURRENCIES = ("NOK", "DKK", "EUR")
 
 # API name -> our name.
 _NAMES = {
+    "name": "name",
     "push": "may_push",
     "longLiving": "may_live_long",
     "partialCapture": "may_capture_in_parts",
@@ -27,7 +28,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class SalesUnit:
-    """A sales unit's approvals; None leaves the market's own rule."""
+    """A sales unit's name and approvals; None leaves the market's own rule."""
 
     msn: str
     may_push: bool = True
@@ -36,6 +37,12 @@ class SalesUnit:
     may_ask_nin: bool = False
     max_lifetime_s: int | None = None
     currency: str | None = None
+    name: str | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """Return what customers read on their phone."""
+        return self.name or f"Sales unit {self.msn}"
 
     def lifetime_max(self, currency: str) -> timedelta:
         """Return how far ahead `expiresAt` must stay below."""
@@ -45,7 +52,7 @@ class SalesUnit:
 
 
 def approvals(unit: SalesUnit) -> dict[str, Any]:
-    """Return the approvals by their API names."""
+    """Return the name and the approvals by their API names."""
     return {"msn": unit.msn} | {name: getattr(unit, ours) for name, ours in _NAMES.items()}
 
 
@@ -57,6 +64,7 @@ def with_approvals(unit: SalesUnit, body: Mapping[str, Any]) -> SalesUnit:
     for name in ("push", "longLiving", "partialCapture", "nin"):
         fits = name not in body or isinstance(body[name], bool)
         faults.expect(fits, name, reason="Must be true or false.")
+    faults.text(body, "name", least=1, most=100)
     faults.whole(body, "maxLifetimeSeconds", least=1, most=10**9)
     faults.one_of(body, "currency", choices=CURRENCIES)
     faults.settle()

@@ -29,6 +29,8 @@ class SandboxSettings:
     seed: int = 1
     sales_units: tuple[SalesUnitKeys, ...] = ()
     has_rate_limits: bool = True
+    # The amounts that fail in Vipps's test environment fail here too.
+    has_failing_amounts: bool = True
     token_lifetime_s: int = 3600
     retry_scale: float = 1.0
     # Vipps gives the receiver ten seconds (facts: Webhooks API, Delivery).
@@ -37,5 +39,10 @@ class SandboxSettings:
     # One at a time keeps a registration's events in order, as Vipps promises. Benchmarks
     # that only need order within a payment raise it.
     deliveries_per_registration_max: int = 1
+    # How many payments, with what belongs to them, are kept in memory: about 300 MB. Older
+    # ones that are not open any more are read from the file, or gone where there is none.
+    kept_max: int = 50_000
+    # How long after a consent the Userinfo API does not know of it yet, in real time.
+    userinfo_delay_s: float = 1.0
     # How long a chaos answer stays away before a gateway's 504 ends the wait.
     silence_s: float = 30.0

@@ -6,7 +6,6 @@ so a process killed at any instant has lost nothing it has told anybody.
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -16,25 +15,88 @@ T = TypeVar("T")
 
 Encode = Callable[[Any], Any]
 
+# Ordered by `id`, rows come back in the order in which they were first written.
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS row"
-    " (kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key))"
-    " WITHOUT ROWID"
+    "CREATE TABLE IF NOT EXISTS entry"
+    " (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,"
+    " UNIQUE (kind, key))"
 )
+_PUT = (
+    "INSERT INTO entry (kind, key, value) VALUES (?, ?, ?)"
+    " ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value"
+)
+# What may be forgotten a moment late is written with the next change, or in heaps this large.
+_LATE_MAX = 200
 
 
-@dataclass(slots=True)
 class Table(Generic[T]):
-    """Hold the rows of one kind by their key, in the order they were added."""
+    """Hold the rows of one kind by their key, in the order they were added.
 
-    kind: str
-    encode: Callable[[T], Any]
-    decode: Callable[[Any], T]
-    rows: dict[str, T] = field(default_factory=dict)
+    A table with `memory_max` lets go of its oldest rows beyond that many; `may_go` says
+    which may. With a file they are still found there by key, without one they are gone.
+    """
+
+    def __init__(self, kind: str, encode: Encode, decode: Callable[[Any], T]) -> None:
+        self.kind = kind
+        self.encode = encode
+        self.rows: dict[str, T] = {}
+        self._decode = decode
+        self._memory_max: int | None = None
+        self._may_go: Callable[[T], bool] = lambda _: True
+        self._on_gone: Callable[[T], None] = lambda _: None
+        self._find: Callable[[str, str], bytes | None] = lambda kind, key: None
+        self._has_let_go = False
+
+    def bound(
+        self,
+        memory_max: int,
+        *,
+        may_go: Callable[[T], bool] = lambda _: True,
+        on_gone: Callable[[T], None] = lambda _: None,
+    ) -> None:
+        """Keep at most that many rows in memory; `on_gone` hears of each that goes."""
+        self._memory_max, self._may_go, self._on_gone = memory_max, may_go, on_gone
+        while len(self.rows) > memory_max and self._let_go():
+            pass
 
     def get(self, key: str) -> T | None:
         """Return the row of that key, or None."""
-        return self.rows.get(key)
+        row = self.rows.get(key)
+        if row is None and self._has_let_go and (value := self._find(self.kind, key)) is not None:
+            return self._decode(orjson.loads(value))
+        return row
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Take in what the file holds, and find there what memory lets go of."""
+
+        def find(kind: str, key: str) -> bytes | None:
+            query = "SELECT value FROM entry WHERE kind = ? AND key = ?"
+            found = connection.execute(query, (kind, key)).fetchone()
+            return None if found is None else found[0]
+
+        self._find = find
+        query = "SELECT key, value FROM entry WHERE kind = ? ORDER BY id"
+        for key, value in connection.execute(query, (self.kind,)):
+            self.rows[key] = self._decode(orjson.loads(value))
+
+    def hold(self, key: str, row: T) -> None:
+        """Have memory hold that row; only a transaction or a load may say so."""
+        self.rows[key] = row
+        if self._memory_max is not None and len(self.rows) > self._memory_max:
+            self._let_go()
+
+    def _let_go(self) -> bool:
+        # Two looks for each row that is added: what may not go is set aside, behind all
+        # others, so that the search stays short and memory follows its bound.
+        for _ in range(2):
+            key = next(iter(self.rows))
+            row = self.rows.pop(key)
+            if self._may_go(row):
+                self._has_let_go = True
+                self._on_gone(row)
+                return True
+            self.rows[key] = row
+        return False
 
 
 class Transaction:
@@ -57,7 +119,7 @@ class Transaction:
         """Make all changes hold together, on disk first."""
         self._store.write(self._puts, self._deletes)
         for table, key, row in self._puts:
-            table.rows[key] = row
+            table.hold(key, row)
         for table, key in self._deletes:
             table.rows.pop(key, None)
 
@@ -67,6 +129,7 @@ class Store:
 
     def __init__(self, path: Path | None) -> None:
         self._connection = None if path is None else _open(path)
+        self._late: list[tuple[str, str]] = []
 
     def table(
         self, kind: str, encode: Callable[[T], Any], *, decode: Callable[[Any], T]
@@ -74,14 +137,28 @@ class Store:
         """Return the table of that kind with the rows the file holds."""
         table = Table(kind, encode, decode)
         if self._connection is not None:
-            query = "SELECT key, value FROM row WHERE kind = ? ORDER BY key"
-            for key, value in self._connection.execute(query, (kind,)):
-                table.rows[key] = decode(orjson.loads(value))
+            table.load(self._connection)
         return table
 
     def begin(self) -> Transaction:
         """Return an empty transaction."""
         return Transaction(self)
+
+    def delete_late(self, table: Table[T], key: str) -> None:
+        """Have the row gone from memory now and from the file soon.
+
+        For rows that do no harm if a killed process finds them again.
+        """
+        table.rows.pop(key, None)
+        if self._connection is not None:
+            self._late.append((table.kind, key))
+            if len(self._late) >= _LATE_MAX:
+                self.settle()
+
+    def settle(self) -> None:
+        """Have everything on disk that was left for later."""
+        if self._late:
+            self.write([], [])
 
     def write(
         self, puts: list[tuple[Table[Any], str, Any]], deletes: list[tuple[Table[Any], str]]
@@ -90,15 +167,17 @@ class Store:
         if self._connection is None:
             return
         rows = [(t.kind, key, orjson.dumps(t.encode(row))) for t, key, row in puts]
-        gone = [(t.kind, key) for t, key in deletes]
+        gone = [*((t.kind, key) for t, key in deletes), *self._late]
         with self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("REPLACE INTO row VALUES (?, ?, ?)", rows)
-            connection.executemany("DELETE FROM row WHERE kind = ? AND key = ?", gone)
+            connection.executemany(_PUT, rows)
+            connection.executemany("DELETE FROM entry WHERE kind = ? AND key = ?", gone)
+        self._late.clear()
 
     def close(self) -> None:
         """Let go of the file."""
         if self._connection is not None:
+            self.settle()
             self._connection.close()
             self._connection = None
 

@@ -6,7 +6,8 @@ Source: developer.vippsmobilepay.com/docs/APIs/webhooks-api
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.sandbox.gate import PROBLEM_SHAPE, Call, Gate, json_response
+from service.sandbox.calls import Call, json_response
+from service.sandbox.gate import PROBLEM_SHAPE, Gate
 from service.sandbox.problems import plain
 from service.sandbox.registrations import Registration, registered
 

@@ -15,6 +15,7 @@ from typing import Any
 from service.sandbox import documents
 from service.sandbox.chaos import Chaos, ChaosPlan
 from service.sandbox.clock import Clock
+from service.sandbox.consents import Consent, consent_of_row, consent_row
 from service.sandbox.deliveries import Delivery, delivery_of_row, delivery_row
 from service.sandbox.ids import Ids
 from service.sandbox.payments import Payment, PaymentEvent, State, expired, payment_key
@@ -54,14 +55,20 @@ class World:
         self.on_delivery: Callable[[Delivery], None] = lambda _: None
         self.on_expiry_change: Callable[[], None] = lambda: None
         self._watchers: list[Callable[[Payment], None]] = []
+        # Said when an approval of unknown outcome has turned out well.
+        self.on_result: Callable[[Payment], None] = lambda _: None
         self._expiries = [
-            (p.expires_at, p.key) for p in self.payments.rows.values() if p.state is State.CREATED
+            (p.settles_at or p.expires_at, p.key)
+            for p in self.payments.rows.values()
+            if p.state is State.CREATED
         ]
         heapq.heapify(self._expiries)
         # The names of each reference, for the acts, which need not name the sales unit.
         self._msns: dict[str, list[str]] = {}
         for payment in self.payments.rows.values():
             self._msns.setdefault(payment.reference, []).append(payment.msn)
+        self._effects = max(map(int, self.effects.rows), default=0)
+        self._bound_memory(settings.kept_max)
         if (offset_s := self._settings.get("offset_s")) is not None:
             clock.set_offset(timedelta(seconds=offset_s))
 
@@ -79,7 +86,24 @@ class World:
         self.effects: Table[dict[str, Any]] = store.table("effect", _same, decode=_same)
         self.categories: Table[dict[str, Any]] = store.table("category", _same, decode=_same)
         self.receipts: Table[dict[str, Any]] = store.table("receipt", _same, decode=_same)
+        self.consents = store.table("consent", consent_row, decode=consent_of_row)
         self._settings: Table[Any] = store.table("setting", _same, decode=_same)
+
+    def _bound_memory(self, kept_max: int) -> None:
+        # An open payment has still to expire, so memory never lets go of it.
+        self.payments.bound(
+            kept_max, may_go=lambda p: p.state is not State.CREATED, on_gone=self._forget_name
+        )
+        # What usually comes with a payment: its events' lines, and the answers it gave.
+        self.effects.bound(4 * kept_max)
+        self.answers.bound(4 * kept_max)
+        for table in (self.categories, self.receipts, self.consents):
+            table.bound(kept_max)
+
+    def _forget_name(self, payment: Payment) -> None:
+        others = [msn for msn in self._msns.pop(payment.reference, []) if msn != payment.msn]
+        if others:
+            self._msns[payment.reference] = others
 
     def _count_start(self) -> int:
         start = int(self._settings.rows.get("starts", 0)) + 1
@@ -141,11 +165,13 @@ class World:
         *,
         key: str | None = None,
         answer: tuple[str, Answer] | None = None,
+        consent: tuple[str, Consent] | None = None,
     ) -> None:
         """Make this the payment's state, with everything that follows from it.
 
         `key` is the idempotency key of the request that asked for it, for the ledger;
-        `answer` is kept under its name for a repetition of that request.
+        `answer` is kept under its name for a repetition of that request, `consent` under
+        the customer's `sub`.
         """
         before = self.payments.get(after.key)
         new_events = after.events[len(before.events) if before else 0 :]
@@ -153,11 +179,14 @@ class World:
         transaction.put(self.payments, after.key, row=after)
         if answer is not None:
             transaction.put(self.answers, answer[0], row=answer[1])
+        if consent is not None:
+            transaction.put(self.consents, consent[0], row=consent[1])
         deliveries: list[Delivery] = []
         for offset, event in enumerate(new_events, start=1):
             self._put_effect(transaction, after, event=event, key=key, offset=offset)
             deliveries += self._put_deliveries(transaction, after, event)
         transaction.commit()
+        self._effects += len(new_events)
         self._after_commit(before, after)
         for delivery in deliveries:
             self.on_delivery(delivery)
@@ -167,9 +196,14 @@ class World:
     def _after_commit(self, before: Payment | None, after: Payment) -> None:
         if before is None:
             self._msns.setdefault(after.reference, []).append(after.msn)
-            heapq.heappush(self._expiries, (after.expires_at, after.key))
-            if self._expiries[0][1] == after.key:
-                self.on_expiry_change()
+            self._expect_at(after.expires_at, after)
+        if after.settles_at is not None:
+            self._expect_at(after.settles_at, after)
+
+    def _expect_at(self, at: datetime, payment: Payment) -> None:
+        heapq.heappush(self._expiries, (at, payment.key))
+        if self._expiries[0][1] == payment.key:
+            self.on_expiry_change()
 
     def _put_effect(
         self,
@@ -180,7 +214,7 @@ class World:
         key: str | None,
         offset: int,
     ) -> None:
-        sequence = len(self.effects.rows) + offset
+        sequence = self._effects + offset
         line = documents.effect(payment, event, key=key, recorded_at=self.clock.real_now())
         transaction.put(self.effects, f"{sequence:012d}", row={"sequence": sequence} | line)
 
@@ -218,13 +252,17 @@ class World:
         return made
 
     def expire_due(self) -> None:
-        """Expire every payment whose time is over by the business clock."""
+        """Have everything happen whose time has come by the business clock."""
         now = self.clock.now()
         while self._expiries and self._expiries[0][0] <= now:
             _, key = heapq.heappop(self._expiries)
-            payment = self.payments.rows[key]
+            payment = self.payments.get(key)
+            if payment is None or payment.state is not State.CREATED:
+                continue
+            if payment.settles_at is not None and payment.settles_at <= now:
+                self.on_result(payment)
             # A customer in the middle of approving is let finish; their yes or no ends it.
-            if payment.state is State.CREATED and not payment.is_authorizing:
+            elif not payment.is_authorizing:
                 self.record(expired(payment))
 
     def next_expiry_at(self) -> datetime | None:

@@ -5,7 +5,10 @@ from itertools import count
 
 import pytest
 
-from tests.sandbox import conformance, harness
+from tests.browser import browser as browser
+from tests.browser import context as context
+from tests.browser import page as page
+from tests.sandbox import conformance, harness, phones
 from tests.sandbox import receiver as receivers
 
 _MSNS = count(200_000)
@@ -45,3 +48,22 @@ def openapi() -> None:
     """Skip loudly where Vipps's OpenAPI files are not at hand."""
     if conformance.folder() is None:
         pytest.skip(conformance.HOW_TO_GET_THEM)
+
+
+@pytest.fixture(scope="session")
+def shop_url() -> Iterator[str]:
+    """Serve a merchant's own pages."""
+    with phones.shop() as url:
+        yield url
+
+
+@pytest.fixture
+def customer(merchant: harness.Merchant) -> phones.Customer:
+    """Give somebody with a phone, and a merchant of their own."""
+    return phones.a_customer(merchant)
+
+
+@pytest.fixture
+def lone_customer(lone_merchant: harness.Merchant) -> phones.Customer:
+    """Give somebody with a phone at a sandbox whose clock may be turned."""
+    return phones.a_customer(lone_merchant)

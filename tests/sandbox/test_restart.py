@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +13,14 @@ from pathlib import Path
 import httpx
 
 from tests.sandbox import harness
-from tests.sandbox.harness import Merchant, a_long_payment, a_payment, until
+from tests.sandbox.harness import (
+    Merchant,
+    a_long_payment,
+    a_payment,
+    free_port,
+    is_up,
+    until,
+)
 from tests.sandbox.receiver import Receiver
 
 KILLS = 5
@@ -30,20 +36,6 @@ def process(path: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             yield running
         finally:
             running.send_signal(signal.SIGKILL)
-
-
-def is_up(port: int) -> bool:
-    """Say whether something answers there."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
-def free_port() -> int:
-    """Return a port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

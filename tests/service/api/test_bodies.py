@@ -6,8 +6,9 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
+from starlette.requests import Request
 
-from service.api.bodies import BODY_BYTES_MAX, check, parse_json
+from service.api.bodies import BODY_BYTES_MAX, check, parse_json, read_body
 from service.api.creation import creation_hash, new_invoice
 from service.api.errors import NotJson
 from service.api.fields import kid_is_valid
@@ -335,6 +336,19 @@ async def test_create_with_too_large_a_body_gets_413(shop: Shop) -> None:
     assert [told.status_code, streamed.status_code] == [413, 413]
     assert told.json()["code"] == "body_too_large"
     assert shop.all(Invoice) == []
+
+
+@pytest.mark.anyio
+async def test_body_that_breaks_off_is_not_read_as_a_whole() -> None:
+    """When my connection breaks, half an invoice is not an invoice."""
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+
+    with pytest.raises(NotJson, match="broke off"):
+        await read_body(request)
 
 
 @pytest.mark.anyio

@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 
+from service.api.invoices import run_act
+from service.api.schemas import ActIn
+from service.errors import Conflict
 from service.ledger.book import Book
+from service.ledger.types import Ask
 from service.store.tables import Act, Command, Invoice, InvoiceRecord
+from statemachine import Trigger
 from tests.service.api.shop import INVOICE, ONLY_SQLITE, Shop
 
 pytestmark = pytest.mark.anyio
@@ -201,6 +206,20 @@ async def test_push_with_a_new_last_day_keeps_it(shop: Shop) -> None:
     )
 
     assert answer.json()["payableUntil"] == "2027-01-31T11:00:00.000Z"
+
+
+async def test_act_that_the_machine_refuses_says_what_is_possible(shop: Shop) -> None:
+    """Whoever says no, the answer has the same form."""
+    await shop.create()
+
+    def refused(book: Book, invoice: InvoiceRecord, _ask: Ask, _body: ActIn) -> None:
+        book.decide(invoice, Trigger.REFUND)
+
+    with pytest.raises(Conflict) as caught:
+        shop.on_invoice(lambda book, one: run_act(refused, book, one, Ask("test"), ActIn()))
+
+    assert caught.value.code == "action_refused"
+    assert list(caught.value.available_actions or ()) == ["push", "cancel"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ async def test_list_takes_search_text_literally(shop: Shop, q: str) -> None:
         ({"cursor": "a" * 300}, "cursor"),
         ({"state": "paid"}, "state"),
         ({"state": ",".join(["created"] * 60)}, "state"),
+        ({"state": ["created"] * 51}, "state"),
         ({"createdFrom": "yesterday"}, "createdFrom"),
         ({"createdTo": "2026-11-22"}, "createdTo"),
         ({"q": "a\x00b"}, "q"),
