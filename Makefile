@@ -12,10 +12,10 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fmt lock
+.PHONY: help setup run demo test check fmt lock screenshots
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with everything pinned, and the betalbar command in it
 
@@ -42,6 +42,9 @@ fmt: $(STAMP) ## Format the code, and mend what the linter can
 lock: $(STAMP) ## Pin the dependencies of pyproject.toml again, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt
 	$(LOCK) --upgrade --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+screenshots: $(STAMP) ## Take the documents' pictures again (needs Chromium)
+	$(BIN)/python -m tests.screenshots
 
 # The stamp is newer than its inputs exactly as long as nothing needs to be done.
 $(STAMP): requirements-dev.txt pyproject.toml

@@ -114,7 +114,8 @@ def sandbox(
     listening = listen(host, port)
     configure_logs("console")
     app = create_sandbox_app(SandboxSettings(public_url=url, database_path=file))
-    print(f"A Vipps look-alike is at {url}\n  payments   {url}/sandbox/payments", flush=True)
+    lines = [f"A Vipps look-alike is at {url}", f"  phone      {url}/phone"]
+    print("\n".join([*lines, f"  controls   {url}/sandbox"]), flush=True)
     _run(app, listening)
 
 
@@ -177,7 +178,8 @@ def _introduce(context: Context) -> None:
     if settings.has_built_in_sandbox:
         lines += [
             f"  API key    {api_key(context)}",
-            f"  sandbox    {url}/sandbox/payments (approve: POST …/{{reference}}/approve)",
+            f"  phone      {url}/phone (be the customer)",
+            f"  sandbox    {url}/sandbox (its clock, its faults, its payments)",
         ]
     print("\n".join(lines), flush=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 from service.sandbox.fields import is_text
 from service.sandbox.order_management import order_name
 from service.sandbox.payments import Payment, State, payment_key
-from service.sandbox.phone_views import Card, card_of, shown_number
+from service.sandbox.phone_views import Card, card_of, shown_card, shown_number
 from service.sandbox.problems import plain
 from service.sandbox.world import World
 
@@ -51,7 +51,8 @@ class PhoneBook:
         # A turned clock leaves less time for each payment.
         shown = hashlib.sha256(str(self._world.clock.offset).encode())
         for payment in self.payments_of(phone_number):
-            shown.update(f"{payment.key} {len(payment.events)} {payment.is_postponed}\n".encode())
+            labels = f"{payment.is_postponed} {payment.is_authorizing}"
+            shown.update(f"{payment.key} {len(payment.events)} {labels}\n".encode())
         return shown.hexdigest()[:16]
 
     def payment(self, msn: str, reference: str, *, phone_number: str) -> Payment:
@@ -89,6 +90,7 @@ class PhoneBook:
             "shown_number": shown_number(phone_number),
             "name": f"{person.first_name} {person.last_name}",
             "is_user": person.is_user,
+            "card": shown_card(person.card),
         }
 
     def people(self) -> list[dict[str, Any]]:

@@ -34,7 +34,13 @@ _EXPLANATIONS = {
 }
 # Later the merchant's doings say it all.
 _PLAIN_ENDS = ("Reserved", *_ENDS.values())
-_METHODS = {"WALLET": "Wallet card", "CARD": "Card", "CARD_PASSTHROUGH": "Card"}
+_CARDS = {
+    "VISA": "Visa",
+    "VISA_ELECTRON": "Visa Electron",
+    "MASTERCARD": "Mastercard",
+    "BANKAXEPT": "BankAxept",
+    "ACCOUNT": "Bank account",
+}
 _UNITS = ((86_400, "day", "days"), (3_600, "hour", "hours"), (60, "minute", "minutes"))
 
 
@@ -57,12 +63,12 @@ class Card:
     reference: str
     description: str
     amount: str
-    method: str
     state: State
     standing: str
     time_left: str
     created_at: str
     can_wait: bool
+    is_authorizing: bool
     is_postponed: bool
     asks: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -109,12 +115,12 @@ def card_of(
         reference=payment.reference,
         description=payment.request.get("paymentDescription") or "",
         amount=money(payment.amount_minor, payment.currency),
-        method=_METHODS[payment.request["paymentMethod"]["type"]],
         state=payment.state,
         standing=standing(payment),
         time_left=time_left(payment.expires_at, now),
         created_at=as_text(payment.events[0].occurred_at),
         can_wait=payment.is_long_living,
+        is_authorizing=payment.is_authorizing,
         is_postponed=payment.is_postponed,
         asks=tuple(words for name, words in _SCOPES.items() if name in payment.scope),
         lines=_lines(order.get("receipt") or {}, payment.currency),
@@ -142,6 +148,8 @@ def time_left(until: datetime, now: datetime) -> str:
 def standing(payment: Payment) -> str:
     """Say in a word or two what became of the payment."""
     if payment.state is State.CREATED:
+        if payment.is_authorizing:
+            return "Being approved"
         return "Postponed" if payment.is_postponed else "Waiting for you"
     return _ENDS.get(payment.state) or _of_the_money(payment.aggregate)
 
@@ -175,6 +183,11 @@ def return_url(payment: Payment) -> str | None:
     """Return where the merchant's page waits for who came by a link."""
     url = payment.request.get("returnUrl")
     return url if payment.redirect_token is not None and is_web(url) else None
+
+
+def shown_card(card: str) -> str:
+    """Write what the customer pays with."""
+    return _CARDS[card]
 
 
 def shown_number(phone_number: str) -> str:

@@ -157,6 +157,28 @@ def test_person_without_the_app_cannot_pay(customer: Customer) -> None:
     assert customer.merchant.get(reference)["state"] == "CREATED"
 
 
+def test_card_without_money_is_told_on_the_sheet(customer: Customer) -> None:
+    """An amount that fails at Vipps fails on the phone too; the customer may try again."""
+    amount = {"currency": "DKK", "value": 151}
+    reference = customer.ask_briefly(amount=amount)
+
+    answer = post(customer, customer.payment_url(reference) + "/pay")
+
+    assert answer.status_code == 409
+    assert "Insufficient funds" in answer.text
+    assert customer.merchant.get(reference)["state"] == "CREATED"
+
+
+def test_approval_without_an_answer_is_told_on_the_sheet(customer: Customer) -> None:
+    """Until the bank answers, nobody knows; the phone says that much."""
+    reference = customer.ask_briefly()
+    customer.merchant.act("begin-authorizing", reference)
+
+    shown = customer.merchant.client.get(customer.payment_url(reference)).text
+
+    assert "An approval is under way" in shown
+
+
 def test_landing_page_refuses_who_cannot_pay(customer: Customer) -> None:
     """The link still waits for somebody else."""
     link, client = customer.link(), customer.merchant.client
