@@ -22,6 +22,8 @@ from service.store.inserts import table_of
 from service.store.tables import Invoice, Payment, SalesUnit, StoredVippsEvent
 
 _COLUMNS = ("at", "type", "invoice", "payment", "kid", "pspReference", "currency", "amount")
+# Far outside of what can be booked; nearer to the calendar's ends a day has no midnight in UTC.
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9000, 1, 1)
 # A cell that begins so is run by a spreadsheet (threats T39).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -65,9 +67,12 @@ async def evidence(call: Call) -> Answer:
 
 def _day(text: str | None) -> date:
     try:
-        return date.fromisoformat(text or "")
+        day = date.fromisoformat(text or "")
     except ValueError:
-        raise InvalidInput(FieldError("date", "is a day such as 2026-11-22")) from None
+        day = date.min
+    if not _FIRST_DAY <= day <= _LAST_DAY:
+        raise InvalidInput(FieldError("date", "is a day such as 2026-11-22"))
+    return day
 
 
 def _report(session: Session, msn: str, day: date) -> dict[str, Any]:

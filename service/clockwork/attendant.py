@@ -1,14 +1,13 @@
 """The loop that looks after invoices whose time has come; any number of processes."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
 import sqlalchemy as sa
 import structlog
 from anyio import to_thread
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from service.context import Context
 from service.errors import DatabaseAway
@@ -39,7 +38,7 @@ class Attendant:
                 await _pause(stop)
 
     def attend_due(self) -> bool:
-        """Attend to what is due now; False where nothing was."""
+        """Attend to what is due now; False where nothing was, or could be."""
         try:
             return self._together()
         except DatabaseAway:
@@ -52,7 +51,10 @@ class Attendant:
 
     def _together(self) -> bool:
         def work(book: Book) -> bool:
-            ids = _due(book.session, self._context)
+            due = _due(self._context)
+            if not self._context.database.is_sqlite:
+                due = due.with_for_update(skip_locked=True)
+            ids = book.session.execute(due).scalars().all()
             book.load(ids)
             for invoice_id in ids:
                 attend(book, book.invoice(invoice_id))
@@ -61,16 +63,22 @@ class Attendant:
         return write(self._context, work)
 
     def _one_by_one(self) -> None:
-        with self._context.database.snapshot() as session:
-            ids = _due(session, self._context)
-        for invoice_id in ids:
-            try:
-                write(self._context, partial(_attend_one, invoice_id=invoice_id))
-            except DatabaseAway:
-                return
-            except Exception:
-                log.exception("invoice_put_off")
-                self._put_off(invoice_id)
+        try:
+            with self._context.database.snapshot() as session:
+                ids = session.execute(_due(self._context)).scalars().all()
+            for invoice_id in ids:
+                self._alone(invoice_id)
+        except DatabaseAway:
+            log.warning("not_attended", reason="DatabaseAway")
+
+    def _alone(self, invoice_id: str) -> None:
+        try:
+            write(self._context, partial(_attend_one, invoice_id=invoice_id))
+        except DatabaseAway:
+            raise
+        except Exception:
+            log.exception("invoice_put_off", invoice=invoice_id)
+            self._put_off(invoice_id)
 
     def _put_off(self, invoice_id: str) -> None:
         later = self._context.clock.business_now() + PUT_OFF
@@ -85,16 +93,13 @@ def _attend_one(book: Book, invoice_id: str) -> None:
     attend(book, book.invoice(invoice_id))
 
 
-def _due(session: Session, context: Context) -> Sequence[str]:
-    due = (
+def _due(context: Context) -> sa.Select[str]:
+    return (
         sa.select(col(Invoice.id))
         .where(col(Invoice.attend_at) <= context.clock.business_now())
         .order_by(col(Invoice.attend_at))
         .limit(AT_ONCE)
     )
-    if not context.database.is_sqlite:
-        due = due.with_for_update(skip_locked=True)
-    return session.execute(due).scalars().all()
 
 
 async def _pause(stop: asyncio.Event) -> None:

@@ -7,16 +7,19 @@ when its events come (contract, section 4).
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
+from sqlmodel import col
+
 from service.errors import Conflict, FieldError, InvalidInput
 from service.kinds import CommandKind
 from service.ledger.book import Book, live_payment
-from service.ledger.consequences import withdraw_live
+from service.ledger.consequences import is_nothing_held, withdraw_live
 from service.ledger.invoices import require_ahead
 from service.ledger.payments import start_payment
 from service.ledger.resource import actions_of, amounts_of
 from service.ledger.types import Ask, Evidence
 from service.ledger.withdrawing import withdraw
-from service.store.tables import Command, InvoiceRecord, PaymentRecord
+from service.store.tables import Command, Invoice, InvoiceRecord, PaymentRecord
 from statemachine import State, Trigger
 
 
@@ -34,6 +37,7 @@ def push(
     require(invoice, "push")
     if invoice.closing is not None:
         raise Conflict("being_withdrawn", "the invoice is being withdrawn")
+    _require_only_one(book, invoice)
     evidence = book.record_act(invoice, "push", ask)
     _set_payable_until(book, invoice, payable_until)
     if not State(invoice.state).is_payable:
@@ -48,6 +52,20 @@ def push(
     else:
         live.replacement_flow = flow
         book.touch(invoice, live)
+
+
+def _require_only_one(book: Book, invoice: InvoiceRecord) -> None:
+    """Check that the customer is asked for one of two invoices that replace each other.
+
+    The older one is read and not locked: locks are taken from old to new. Raises: Conflict."""
+    if invoice.replaced_by is not None:
+        raise Conflict("replaced_already", "another invoice replaces this one")
+    reference = invoice.terms.get("replaces")
+    older = sa.select(col(Invoice.state)).where(
+        col(Invoice.msn) == invoice.msn, col(Invoice.reference) == reference
+    )
+    if reference is not None and not is_nothing_held(book.session.execute(older).scalar_one()):
+        raise Conflict("replaced_is_open", f"{reference} can still be paid, or is")
 
 
 def soft_dismiss(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:

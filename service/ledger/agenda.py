@@ -23,6 +23,8 @@ WARNING_PERCENTS = (50, 80, 95)
 # Where Vipps names no end for a reservation (facts, section 1: capture deadlines).
 _CAPTURE_WINDOW = {"NOK": 180 * DAY, "DKK": 14 * DAY, "EUR": 14 * DAY}
 
+_LIVE = (PaymentState.REQUESTED, PaymentState.CREATED)
+
 
 class What(StrEnum):
     """What is due."""
@@ -45,36 +47,38 @@ class Due:
 
 
 def agenda(
-    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit
+    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit, now: datetime
 ) -> Iterator[Due]:
     """Yield what is due for the invoice, now or later."""
-    if State(invoice.state).is_payable:
-        yield from _while_payable(invoice, payments, unit)
-    if invoice.authorized_by is not None:
-        paying = next(p for p in payments if p.id == invoice.authorized_by)
-        yield from _once_paid(invoice, paying)
-    if invoice.unconfirmed_since is not None:
-        yield Due(What.UNCONFIRMED, invoice.unconfirmed_since + UNCONFIRMED_AFTER)
+    live = next((p for p in payments if p.state in _LIVE), None)
+    if live is not None:
+        # While it lives, the invoice can't expire; its own end comes first.
+        yield Due(What.READ, _look_at(invoice, live, unit), live)
+    elif State(invoice.state).is_payable:
+        yield from _while_nothing_lives(invoice, payments, unit, now)
+    for payment in payments:
+        if payment.state == PaymentState.AUTHORIZED:
+            yield from _reads_when_paid(invoice, payment)
+        if payment.unconfirmed_since is not None:
+            at = payment.unconfirmed_since + UNCONFIRMED_AFTER
+            yield Due(What.UNCONFIRMED, at, payment)
+    yield from _warnings(invoice)
 
 
 def next_at(
-    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit
+    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit, now: datetime
 ) -> datetime | None:
     """Return when the invoice must be looked at; None = never again by itself."""
-    return min((due.at for due in agenda(invoice, payments, unit)), default=None)
+    return min((due.at for due in agenda(invoice, payments, unit, now)), default=None)
 
 
-def _while_payable(
-    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit
+def _while_nothing_lives(
+    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit, now: datetime
 ) -> Iterator[Due]:
-    last = payments[-1] if payments else None
-    if last is not None and last.state in (PaymentState.REQUESTED, PaymentState.CREATED):
-        # While it lives, the invoice can't expire; its own end comes first.
-        yield Due(What.READ, _look_at(invoice, last, unit), last)
-        return
     yield Due(What.EXPIRE, invoice.payable_until)
+    last = payments[-1] if payments else None
     if last is not None and last.state == PaymentState.EXPIRED:
-        at = _push_at(invoice, last, unit)
+        at = _push_at(invoice, last, unit, now)
         if at is not None:
             yield Due(What.PUSH, at)
 
@@ -87,17 +91,21 @@ def _look_at(invoice: InvoiceRecord, live: PaymentRecord, unit: SalesUnit) -> da
     return min(at, silent_at) if is_next else at
 
 
-def _push_at(invoice: InvoiceRecord, lapsed: PaymentRecord, unit: SalesUnit) -> datetime | None:
+def _push_at(
+    invoice: InvoiceRecord, lapsed: PaymentRecord, unit: SalesUnit, now: datetime
+) -> datetime | None:
     is_wanted = (
         invoice.flow == "PUSH_MESSAGE"
         and invoice.closing is None
         and invoice.paid_elsewhere is None
+        and invoice.replaced_by is None
     )
     if not is_wanted or lapsed.ended_at is None:
         return None
     return next_push_at(
         policy_of(unit),
         lapsed_at=lapsed.ended_at,
+        now=now,
         pushes_made=invoice.own_pushes,
         due_date=invoice.due_date,
         payable_until=invoice.payable_until,
@@ -114,18 +122,26 @@ def policy_of(unit: SalesUnit) -> PushPolicy:
     )
 
 
-def _once_paid(invoice: InvoiceRecord, paying: PaymentRecord) -> Iterator[Due]:
-    authorized_at = invoice.authorized_at or invoice.updated_at
-    is_open = amounts_of(paying).remaining_to_capture > 0
-    looked_at = max(paying.looked_at or authorized_at, authorized_at)
-    at = next_read_when_paid(authorized_at, looked_at, is_open=is_open)
+def _reads_when_paid(invoice: InvoiceRecord, payment: PaymentRecord) -> Iterator[Due]:
+    # Of one that came too late only its making is dated.
+    is_the_invoices = payment.id == invoice.authorized_by
+    since = (invoice.authorized_at if is_the_invoices else None) or payment.created_at
+    looked_at = max(payment.looked_at or since, since)
+    is_open = amounts_of(payment).remaining_to_capture > 0
+    at = next_read_when_paid(since, looked_at, is_open=is_open)
     if at is not None:
-        yield Due(What.READ, at, paying)
-    if is_open:
-        window = capture_until(invoice) - authorized_at
-        for percent in WARNING_PERCENTS:
-            if percent > invoice.warned_percent:
-                yield Due(What.WARN, authorized_at + window * percent / 100, percent=percent)
+        yield Due(What.READ, at, payment)
+
+
+def _warnings(invoice: InvoiceRecord) -> Iterator[Due]:
+    """Yield the last one first: where several are due at once, it says the most."""
+    if invoice.authorized_by is None or amounts_of(invoice).remaining_to_capture <= 0:
+        return
+    authorized_at = invoice.authorized_at or invoice.updated_at
+    window = capture_until(invoice) - authorized_at
+    for percent in reversed(WARNING_PERCENTS):
+        if percent > invoice.warned_percent:
+            yield Due(What.WARN, authorized_at + window * percent / 100, percent=percent)
 
 
 def capture_until(invoice: InvoiceRecord) -> datetime:

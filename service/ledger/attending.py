@@ -16,7 +16,7 @@ CLOCK = Ask(actor="clock", source="clock")
 def attend(book: Book, invoice: InvoiceRecord) -> None:
     """Do what is due by now, and note when to look again."""
     unit = book.sales_unit(invoice.msn)
-    for due in list(agenda(invoice, book.payments(invoice), unit)):
+    for due in list(agenda(invoice, book.payments(invoice), unit, book.now)):
         if due.at <= book.now:
             _DO[due.what](book, invoice, due)
     book.reschedule(invoice)
@@ -29,10 +29,10 @@ def _read(book: Book, invoice: InvoiceRecord, due: Due) -> None:
 
 
 def _push(book: Book, invoice: InvoiceRecord, due: Due) -> None:
-    # Counted also when it can't be done (consent withdrawn): it would not be possible a
-    # second later either.
-    invoice.own_pushes += 1
-    ask_again(book, invoice, user_flow="PUSH_MESSAGE")
+    # Where it can't be done (consent withdrawn) it is told once, and then left to people.
+    is_asked = ask_again(book, invoice, user_flow="PUSH_MESSAGE")
+    pushes_max = book.sales_unit(invoice.msn).max_pushes
+    invoice.own_pushes = invoice.own_pushes + 1 if is_asked else pushes_max
     book.touch(invoice)
 
 
@@ -43,13 +43,17 @@ def _expire(book: Book, invoice: InvoiceRecord, due: Due) -> None:
 
 
 def _warn(book: Book, invoice: InvoiceRecord, due: Due) -> None:
+    if due.percent <= invoice.warned_percent:
+        return  # a later one was due at the same time, and says more
     invoice.warned_percent = due.percent
     book.tell(invoice, "invoice.needs_attention", f"capture_window_{due.percent}")
 
 
 def _unconfirmed(book: Book, invoice: InvoiceRecord, due: Due) -> None:
     """Show that no read agrees with a webhook, once; the reads go on."""
-    invoice.unconfirmed_since = None
+    if due.payment is not None:
+        due.payment.unconfirmed_since = None
+        book.touch(invoice, due.payment)
     book.tell(invoice, "invoice.needs_attention", "unconfirmed")
 
 

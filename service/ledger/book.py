@@ -177,8 +177,6 @@ class Book:
         invoice.state = decision.to
         invoice.sequence = row["sequence"]
         invoice.head_hash = row["hash"]
-        if evidence.source == "webhook" and invoice.unconfirmed_since is None:
-            invoice.unconfirmed_since = self.now
         self.touch(invoice)
         self.rows.transitions.append(row)
         details = {
@@ -370,7 +368,7 @@ class Book:
         changed = (self.rows.invoices, self.rows.rescheduled)
         for invoice in {**changed[0], **changed[1]}.values():
             unit = self.sales_unit(invoice.msn)
-            invoice.attend_at = next_at(invoice, self.payments(invoice), unit)
+            invoice.attend_at = next_at(invoice, self.payments(invoice), unit, self.now)
         posting.post(self.session, self.rows)
 
 

@@ -12,7 +12,13 @@ from sqlmodel import col
 
 from service.errors import Conflict
 from service.kinds import CommandKind
-from service.ledger.acts import money_under_way, release_rest, require, sum_of
+from service.ledger.acts import (
+    authorizing_payment,
+    money_under_way,
+    release_rest,
+    require,
+    sum_of,
+)
 from service.ledger.book import Book
 from service.ledger.resource import amounts_of, rfc3339
 from service.ledger.types import Ask
@@ -55,18 +61,39 @@ def paid_elsewhere(book: Book, invoice: InvoiceRecord, ask: Ask, paid: PaidElsew
         if invoice.closing is None:
             withdraw(book, invoice, evidence)
     elif amounts.remaining_to_capture > 0 or amounts.remaining_to_refund > 0:
+        payment = authorizing_payment(book, invoice)
+        _drop_untried_captures(book, payment)
         release_rest(book, invoice, evidence)
-        refund_rest(book, invoice, act_id=evidence.id)
+        _refund_rest(book, invoice, payment, act_id=evidence.id)
         book.tell(invoice, "invoice.double_payment_detected", "paid_before_elsewhere")
 
 
-def refund_rest(book: Book, invoice: InvoiceRecord, *, act_id: str | None = None) -> None:
-    """Decide to give back what is captured and not being given back already.
+def _drop_untried_captures(book: Book, payment: PaymentRecord) -> None:
+    """Take back what no worker has begun: it would be captured only to be refunded."""
+    book.session.execute(
+        sa.update(Command)
+        .where(
+            col(Command.payment_id) == payment.id,
+            col(Command.kind) == CommandKind.CAPTURE,
+            col(Command.status) == CommandStatus.WAITING,
+            col(Command.attempts) == 0,
+        )
+        .values(status=CommandStatus.DROPPED, settled_at=book.real_now)
+    )
 
-    Once Vipps has refused a refund of this payment, only a person tries again."""
-    payment = _authorizing(book, invoice)
-    if payment is None or _was_refused(book, payment):
-        return
+
+def refund_what_came_too_late(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """Decide to give back what was captured after the invoice was paid elsewhere.
+
+    Once Vipps has refused, only a person tries again."""
+    if not _was_last_refused(book, payment):
+        _refund_rest(book, invoice, payment)
+
+
+def _refund_rest(
+    book: Book, invoice: InvoiceRecord, payment: PaymentRecord, *, act_id: str | None = None
+) -> None:
+    """Decide to give back what is captured and not being given back already."""
     under_way = sum_of(money_under_way(book, invoice), CommandKind.REFUND)
     planned = sum(
         row["amount_minor"]
@@ -78,15 +105,9 @@ def refund_rest(book: Book, invoice: InvoiceRecord, *, act_id: str | None = None
         book.plan(payment, CommandKind.REFUND, amount_minor=rest, act_id=act_id)
 
 
-def _authorizing(book: Book, invoice: InvoiceRecord) -> PaymentRecord | None:
-    chain = book.payments(invoice)
-    return next((p for p in chain if p.id == invoice.authorized_by), None)
-
-
-def _was_refused(book: Book, payment: PaymentRecord) -> bool:
-    refused = sa.select(col(Command.id)).where(
-        col(Command.payment_id) == payment.id,
-        col(Command.kind) == CommandKind.REFUND,
-        col(Command.status) == CommandStatus.FAILED,
+def _was_last_refused(book: Book, payment: PaymentRecord) -> bool:
+    refunds = sa.select(col(Command.status)).where(
+        col(Command.payment_id) == payment.id, col(Command.kind) == CommandKind.REFUND
     )
-    return book.session.execute(refused.limit(1)).first() is not None
+    last = book.session.execute(refunds.order_by(col(Command.number).desc()).limit(1)).scalar()
+    return last == CommandStatus.FAILED

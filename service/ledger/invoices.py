@@ -8,7 +8,7 @@ from service.ids import new_id
 from service.ledger.book import Book
 from service.ledger.hashing import GENESIS
 from service.ledger.payments import claim_reference, start_payment
-from service.ledger.people import customer_of
+from service.ledger.people import customer_of, to_ask
 from service.ledger.types import Ask, NewInvoice
 from service.ledger.withdrawing import withdraw
 from service.settings import TIME_ZONES
@@ -63,10 +63,16 @@ def _withdraw_replaced(book: Book, invoice: InvoiceRecord, ask: Ask) -> bool:
     if replaced.authorized_by is not None and State(replaced.state) in _PAID:
         raise Conflict("replaced_is_paid", f"{reference} is {replaced.state}; release it first")
     if replaced.replaced_by is not None:
-        raise Conflict("replaced_already", f"{reference} is being replaced already")
+        raise Conflict(
+            "replaced_already", f"{reference} was replaced before; replace what replaced it"
+        )
+    if invoice.flow == "PUSH_MESSAGE" and invoice.terms["push"]:
+        # Nobody waits for the answer when it is sent: what refuses it must refuse it now.
+        to_ask(book, invoice, invoice.flow)
+    replaced.replaced_by = invoice.id
+    book.touch(replaced)
     if not State(replaced.state).is_payable:
         return False
-    replaced.replaced_by = invoice.id
     if replaced.closing is None:
         withdraw(book, replaced, book.record_act(replaced, "cancel", ask))
     return True

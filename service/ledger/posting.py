@@ -71,7 +71,7 @@ _UPDATE_PAYMENT, _PAYMENT_NAMES = _update(Payment, _FIXED_PAYMENT)
 _RESCHEDULE = (
     sa.update(table_of(Invoice))
     .where(table_of(Invoice).c.id == sa.bindparam("key"))
-    .values(attend_at=sa.bindparam("at"), unconfirmed_since=sa.bindparam("since"))
+    .values(attend_at=sa.bindparam("at"))
 )
 
 _vipps_event = table_of(StoredVippsEvent)
@@ -133,11 +133,8 @@ def _reschedule(session: Session, rows: Rows) -> None:
     """Write what nobody outside would see changed: the version must stay."""
     quiet = sorted(rows.rescheduled.keys() - rows.invoices.keys())
     if quiet:
-        session.execute(_RESCHEDULE, [_quiet_changes(rows.rescheduled[key]) for key in quiet])
-
-
-def _quiet_changes(invoice: InvoiceRecord) -> Row:
-    return {"key": invoice.id, "at": invoice.attend_at, "since": invoice.unconfirmed_since}
+        due = [{"key": key, "at": rows.rescheduled[key].attend_at} for key in quiet]
+        session.execute(_RESCHEDULE, due)
 
 
 def _save_payments(session: Session, rows: Rows) -> None:

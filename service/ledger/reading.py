@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger.book import Book
-from service.ledger.elsewhere import refund_rest
+from service.ledger.elsewhere import refund_what_came_too_late
 from service.ledger.received import Received
 from service.ledger.record import record
 from service.ledger.resource import amounts_of
@@ -52,7 +52,7 @@ def take_in(
         _release_what_came_too_late(book, invoice, payment)
         _capture_automatically(book, invoice, payment)
     if invoice.paid_elsewhere is not None and invoice.authorized_by == payment.id:
-        refund_rest(book, invoice)
+        refund_what_came_too_late(book, invoice, payment)
 
 
 def _said(entry: LogEntry) -> tuple[Any, ...]:
@@ -73,16 +73,16 @@ def _received(book: Book, msn: str, entry: LogEntry) -> Received:
 def _confirm(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, log: EventLog) -> None:
     """Note that a read agrees with what webhooks, or an answer, moved before."""
     logged = {event_key(entry.event) for entry in log.entries}
-    for row in book.stored.of(payment):
-        is_applied = row["source"] == "webhook" and row["outcome"] == Outcome.APPLIED
-        if is_applied and key_of(row) in logged:
-            book.rows.confirmed.append({"key": row["id"], "at": book.now})
-    if all(
-        key_of(row) in logged
+    applied = [
+        row
         for row in book.stored.of(payment)
         if row["source"] == "webhook" and row["outcome"] == Outcome.APPLIED
-    ):
-        invoice.unconfirmed_since = None
+    ]
+    confirmed = [row for row in applied if key_of(row) in logged]
+    book.rows.confirmed.extend({"key": row["id"], "at": book.now} for row in confirmed)
+    if payment.unconfirmed_since is not None and len(confirmed) == len(applied):
+        payment.unconfirmed_since = None
+        book.rows.payments[payment.id] = payment
         book.reschedule(invoice)
     if any(name == VippsEventName.CREATED for _, _, name, _ in logged):
         book.session.execute(_confirm_push(invoice, payment, book))

@@ -111,6 +111,8 @@ def _apply(
     payment: PaymentRecord,
 ) -> None:
     row["applied_at"] = book.now
+    if row["source"] == "webhook" and payment.unconfirmed_since is None:
+        payment.unconfirmed_since = book.now
     _take_in(payment, verdict)
     if payment.state in ENDS and payment.ended_at is None:
         payment.ended_at = row["occurred_at"]

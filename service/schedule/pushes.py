@@ -5,7 +5,7 @@ once and is not counted.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from service.settings import QuietHours
@@ -28,14 +28,15 @@ def next_push_at(
     policy: PushPolicy,
     *,
     lapsed_at: datetime,
+    now: datetime,
     pushes_made: int,
     due_date: date | None,
     payable_until: datetime,
 ) -> datetime | None:
-    """Return when to ask again after a payment that lapsed now; None = not any more.
+    """Return when to ask again after a payment that lapsed; None = not any more.
 
-    `pushes_made` counts our own only. The last of them is kept for 09:00 on the due date,
-    while that is ahead."""
+    Never before `now`: what is late is sent now, or after the night. `pushes_made` counts our
+    own only. The last of them is kept for 09:00 on the due date, while that is ahead."""
     if pushes_made >= policy.pushes_max:
         return None
     again = lapsed_at + timedelta(seconds=policy.push_again_after_s)
@@ -43,7 +44,7 @@ def next_push_at(
     if last is not None and last > lapsed_at:
         is_last = pushes_made == policy.pushes_max - 1
         again = last if is_last else min(again, last)
-    at = after_quiet_hours(again, policy)
+    at = after_quiet_hours(max(again, now), policy)
     return at if at < payable_until else None
 
 
@@ -61,10 +62,13 @@ def after_quiet_hours(at: datetime, policy: PushPolicy) -> datetime:
         day = local.date() + timedelta(days=1 if clock >= start else 0)
     if not is_quiet:
         return at
-    return datetime.combine(day, end, policy.zone).astimezone(at.tzinfo)
+    ends = datetime.combine(day, end, policy.zone)
+    # In the night of autumn in which an hour comes twice, the first may have passed.
+    first, second = ends.astimezone(UTC), ends.replace(fold=1).astimezone(UTC)
+    return first if first > at else second
 
 
 def _last_push_at(policy: PushPolicy, due_date: date | None) -> datetime | None:
     if due_date is None:
         return None
-    return datetime.combine(due_date, LAST_PUSH_AT, policy.zone)
+    return datetime.combine(due_date, LAST_PUSH_AT, policy.zone).astimezone(UTC)

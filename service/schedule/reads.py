@@ -13,7 +13,8 @@ _AFTER_PUSH_S: Sequence[int] = (5, 30, 120, 600, 1800, 3600, 7200, 21_600, 43_20
 _AFTER_END_S: Sequence[int] = (2, 15, 60, 300, 900, 3600)
 
 DAY = timedelta(days=1)
-# What is settled can still be changed by hand in Vipps's portal: refunds for a year.
+# What is settled can still be changed by hand in Vipps's portal: refunds for a year, and no
+# reservation lasts as long.
 _FRESH = timedelta(days=14)
 _REFUNDABLE = timedelta(days=366)
 
@@ -32,11 +33,10 @@ def next_read_when_paid(
     """Return when to look again at an approved payment; None = not any more.
 
     `is_open`: something is reserved and neither taken nor released."""
-    if is_open or looked_at - authorized_at < _FRESH:
-        return looked_at + DAY
-    if looked_at - authorized_at < _REFUNDABLE:
-        return looked_at + 7 * DAY
-    return None
+    age = looked_at - authorized_at
+    if age >= _REFUNDABLE:
+        return None
+    return looked_at + (DAY if is_open or age < _FRESH else 7 * DAY)
 
 
 def _next_step(since: datetime, steps_s: Sequence[int], now: datetime) -> datetime | None:

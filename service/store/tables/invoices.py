@@ -59,7 +59,6 @@ class InvoiceRecord(SQLModel):
     authorized_at: datetime | None = None
     own_pushes: int = 0  # pushes that nobody asked for: the policy counts them
     warned_percent: int = 0  # of the time in which the reservation can be captured
-    unconfirmed_since: datetime | None = None  # moved by a webhook that no read has confirmed
     attend_at: datetime | None = None  # business time at which something is due by itself
     created_at: datetime
     updated_at: datetime
@@ -118,6 +117,7 @@ class PaymentRecord(SQLModel):
     command_count: int = 0  # the last command's number in this payment's line
     looked_at: datetime | None = None  # the last read that was decided because time passed
     ended_at: datetime | None = None
+    unconfirmed_since: datetime | None = None  # changed by a webhook that no read has confirmed
     created_at: datetime
     updated_at: datetime
 
