@@ -3,7 +3,7 @@
 The file is JSON: `evidence` (what is stored) and `signature` (ed25519 over the canonical bytes
 of `evidence`: keys sorted, no white space, UTF-8). Vipps's bodies stand as they came, but for
 phone numbers, of which two digits are left; `bodySha256` is that of the true bytes, and the
-chain of transitions holds the same hash.
+chain of transitions holds the same hash, which outlives the erasure of a body.
 """
 
 import base64
@@ -29,13 +29,14 @@ from service.store.tables import (
     StoredVippsEvent,
     Transition,
 )
-from service.vault import Vault
+from service.vault import SealBroken, Vault
 from webhooks.standard import public_key_text
 
 FORMAT = "betalbar-evidence-1"
+ALGORITHM = "ed25519"
 
-# Where Vipps's bodies hold a phone number.
-_PHONE_MEMBERS = frozenset({"mobileNumber", "phoneNumber", "phone_number"})
+# Where Vipps's bodies, and others' in their own spelling, hold a phone number.
+_PHONE_MEMBERS = frozenset({"mobilenumber", "phonenumber", "phone", "mobile", "msisdn"})
 
 
 def evidence_file(
@@ -62,7 +63,7 @@ def evidence_file(
     return {
         "evidence": orjson.loads(canonical(evidence)),
         "signature": {
-            "algorithm": "ed25519",
+            "algorithm": ALGORITHM,
             "publicKey": public_key_text(vault.signing_key),
             "value": base64.b64encode(signature).decode(),
         },
@@ -77,15 +78,21 @@ def canonical(evidence: Mapping[str, Any]) -> bytes:
 def mask(value: Any) -> Any:
     """Return a JSON value with every phone number reduced to its last two digits."""
     if isinstance(value, dict):
-        return {k: _masked(v) if k in _PHONE_MEMBERS else mask(v) for k, v in value.items()}
+        return {k: _masked(v) if _holds_phone(k) else mask(v) for k, v in value.items()}
     if isinstance(value, list):
         return [mask(item) for item in value]
     return value
 
 
+def _holds_phone(name: str) -> bool:
+    return name.lower().replace("_", "").replace("-", "") in _PHONE_MEMBERS
+
+
 def _masked(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return mask(value)
     text = str(value)
-    return "*" * max(len(text) - 2, 0) + text[-2:] if value else value
+    return "*" * max(len(text) - 2, 0) + text[-2:]
 
 
 def _rows(
@@ -125,9 +132,17 @@ def _vipps_events(session: Session, vault: Vault, invoice: InvoiceRecord) -> lis
         event = _plain(row._mapping)
         event["bodySha256"] = event.pop("raw_hash")
         del event["raw"]
-        event["body"] = mask(orjson.loads(vault.open(row.raw, place=f"vipps_event:{row.id}:raw")))
+        event["body"] = _body(vault, row)
         found.append(event)
     return found
+
+
+def _body(vault: Vault, row: sa.Row[Any]) -> Any:
+    """Return a Vipps event's body, masked; None where it was erased."""
+    try:
+        return mask(orjson.loads(vault.open(row.raw, place=f"vipps_event:{row.id}:raw")))
+    except SealBroken:
+        return None
 
 
 def _commands(session: Session, invoice: InvoiceRecord) -> list[dict[str, Any]]:
