@@ -19,6 +19,7 @@ from statemachine import PaymentState, State
 
 # A read confirms a webhook within seconds; after an hour a person should know.
 UNCONFIRMED_AFTER = timedelta(hours=1)
+_ANSWERED_WITHIN = timedelta(minutes=1)
 WARNING_PERCENTS = (50, 80, 95)
 # Where Vipps names no end for a reservation (facts, section 1: capture deadlines).
 _CAPTURE_WINDOW = {"NOK": 180 * DAY, "DKK": 14 * DAY, "EUR": 14 * DAY}
@@ -60,8 +61,7 @@ def agenda(
         if payment.state == PaymentState.AUTHORIZED:
             yield from _reads_when_paid(invoice, payment)
         if payment.unconfirmed_since is not None:
-            at = payment.unconfirmed_since + UNCONFIRMED_AFTER
-            yield Due(What.UNCONFIRMED, at, payment)
+            yield _doubt(payment, payment.unconfirmed_since)
     yield from _warnings(invoice)
 
 
@@ -89,6 +89,16 @@ def _look_at(invoice: InvoiceRecord, live: PaymentRecord, unit: SalesUnit) -> da
     silent_at = live.created_at + timedelta(seconds=unit.soft_dismiss_after_s)
     is_next = invoice.state == State.PUSHED and silent_at > looked_at
     return min(at, silent_at) if is_next else at
+
+
+def _doubt(payment: PaymentRecord, since: datetime) -> Due:
+    """Return when a webhook that no read has confirmed is shown to people.
+
+    After one more read: an hour in which the service itself was away says nothing."""
+    at = since + UNCONFIRMED_AFTER
+    if payment.looked_at is None or payment.looked_at < at:
+        return Due(What.READ, at, payment)
+    return Due(What.UNCONFIRMED, payment.looked_at + _ANSWERED_WITHIN, payment)
 
 
 def _push_at(
