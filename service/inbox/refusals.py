@@ -5,6 +5,7 @@ holds no body. Nothing else reads it, so what a stranger sends changes nothing (
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +24,8 @@ from webhooks.diagnosis import Known, diagnose
 from webhooks.vipps import SignedRequest, authority_and_path
 
 KEPT_MAX = 50
+# As far back as it is worth to try whose secret or address it was.
+LOOKED_AT_MAX = 8
 _NOT_MORE_OFTEN = timedelta(seconds=1)
 
 log = structlog.get_logger(__name__)
@@ -76,6 +79,9 @@ class Refusals:
             if session.get(SalesUnit, refused.msn) is None:
                 return
             causes = self._diagnose(session, refused)
+        if not causes:
+            # Its registration became known only now: the next try of Vipps gets in.
+            return
         log.info("webhook_diagnosed", sales_unit=refused.msn, reason=" ".join(causes))
         with self._context.database.transaction() as session:
             session.add(
@@ -91,27 +97,31 @@ class Refusals:
             _forget_older(session, refused.msn)
 
     def _diagnose(self, session: Session, refused: Refused) -> tuple[str, ...]:
-        host, path = authority_and_path(
-            f"{self._context.settings.base_url}/webhooks/vipps/{refused.msn}"
+        newest = sa.select(Registration).where(col(Registration.msn) == refused.msn)
+        newest = newest.order_by(col(Registration.created_at).desc()).limit(LOOKED_AT_MAX)
+        rows = session.scalars(newest).all()
+        is_active = {row.id: not row.retired_at or row.retired_at > refused.at for row in rows}
+        ours = f"{self._context.settings.base_url}/webhooks/vipps/{refused.msn}"
+        urls = [row.url for row in rows if is_active[row.id]]
+        urls += [ours, *(row.url for row in rows)]
+        (host, path), *others = dict.fromkeys(authority_and_path(url) for url in urls)
+        known = Known(
+            active=self._secrets([row for row in rows if is_active[row.id]]),
+            retired=self._secrets([row for row in rows if not is_active[row.id]]),
+            seen=[refused.seen, *others],
         )
         request = SignedRequest("POST", path, host, refused.headers, refused.body)
-        known = self._known(session, refused)
         tolerance_s = self._context.settings.webhook_tolerance_s
         return diagnose(request, known, refused.at, tolerance_s=tolerance_s)
 
-    def _known(self, session: Session, refused: Refused) -> Known:
-        newest = sa.select(Registration).where(col(Registration.msn) == refused.msn)
-        rows = session.scalars(newest.order_by(col(Registration.created_at).desc()).limit(20)).all()
-        secrets: dict[bool, list[str]] = {True: [], False: []}
+    def _secrets(self, rows: Sequence[Registration]) -> list[str]:
+        opened = []
         for row in rows:
-            is_active = row.retired_at is None or row.retired_at > refused.at
-            try:
-                opened = self._context.vault.open(row.secret, place=f"registration:{row.id}:secret")
-            except SealBroken:
-                continue
-            secrets[is_active].append(opened.decode())
-        seen = dict.fromkeys([refused.seen, *(authority_and_path(row.url) for row in rows)])
-        return Known(secrets[True], secrets[False], list(seen))
+            # One that can't be opened signs nothing of what is refused here.
+            with contextlib.suppress(SealBroken):
+                place = f"registration:{row.id}:secret"
+                opened.append(self._context.vault.open(row.secret, place=place).decode())
+        return opened
 
 
 def recent_refusals(session: Session, msn: str) -> Sequence[RefusedWebhook]:
