@@ -28,6 +28,7 @@ from service.sandbox.app import Sandbox, create_sandbox
 from service.sandbox.settings import SandboxSettings
 from service.settings import Settings
 from service.store.db import Database
+from service.store.leases import end_leases_of_the_dead
 from service.store.schema import migrate, require_current
 from service.units import ensure_first_unit
 from service.vault import load_master_keys, open_vault
@@ -108,6 +109,7 @@ async def working(
         running.egress = egress
         tasks: dict[str, asyncio.Task[None]] = {}
         if has_worker:
+            end_leases_of_the_dead(context.database, now=context.clock.now())
             commands = CommandWorker(context, client, dice=SystemRandom())
             tasks["commands"] = asyncio.create_task(commands.run(stop))
             tasks["clockwork"] = asyncio.create_task(Attendant(context).run(stop))

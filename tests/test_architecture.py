@@ -30,7 +30,7 @@ statemachine              |                                            | transit
 webhooks                  |                                            | cryptography orjson
 
 service                   |                                            |
-service.sandbox           | webhooks                                   | aiohttp httpx jinja2 orjson starlette yarl
+service.sandbox           | webhooks                                   | aiohttp jinja2 orjson starlette yaml yarl
 service.errors            |                                            |
 service.clock             |                                            |
 service.kinds             |                                            |

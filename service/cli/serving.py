@@ -14,11 +14,11 @@ from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app, open_context, run_worker
-from service.cli import samples
+from service.cli import samples, scenarios
 from service.context import Context
 from service.errors import SettingsInvalid
 from service.logs import configure_logs
-from service.sandbox import SandboxSettings
+from service.sandbox import SandboxSettings, spare_the_collector
 from service.sandbox import create_app as create_sandbox_app
 from service.settings import Settings, load_settings
 from service.store.db import Database
@@ -104,18 +104,28 @@ def sandbox(
     file: Annotated[
         Path | None, typer.Option(help="Keep its payments here; without, they end with it.")
     ] = None,
+    scenario: Annotated[
+        Path | None, typer.Option(help="Play this file, a life of payments, once it is up.")
+    ] = None,
+    speed: Annotated[
+        str, typer.Option(help="Seconds of a scenario that pass in one, or `max`.")
+    ] = "",
 ) -> None:
     """Serve a Vipps look-alike by itself, for tests and integrators.
 
     Any keys open it. Point a service at it with BETALBAR_VIPPS_URL; approve a payment with
-    POST /sandbox/payments/REFERENCE/approve, and see README.md for the rest.
+    POST /sandbox/payments/REFERENCE/approve, and see docs/sandbox.md for the rest.
     """
+    played = scenarios.read(scenario, speed)
     url = f"http://{host}:{port}"
     listening = listen(host, port)
     configure_logs("console")
     app = create_sandbox_app(SandboxSettings(public_url=url, database_path=file))
+    spare_the_collector()
     lines = [f"A Vipps look-alike is at {url}", f"  phone      {url}/phone"]
     print("\n".join([*lines, f"  controls   {url}/sandbox"]), flush=True)
+    if played is not None:
+        scenarios.start(played, url)
     _run(app, listening)
 
 

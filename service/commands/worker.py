@@ -7,7 +7,7 @@ from random import Random
 import structlog
 from anyio import to_thread
 
-from service.commands.claim import Claimed, claim
+from service.commands.claim import LEASE_S, Claimed, claim
 from service.commands.run import Ran, run
 from service.commands.settle import settle
 from service.context import Context
@@ -20,6 +20,8 @@ from service.vipps import VippsClient
 IN_FLIGHT_MAX = 32
 # How often to look where no signal came: other processes decide commands too.
 LOOK_EVERY_S = 1.0
+# How often to try again to store an answer while the database is away.
+STORE_AGAIN_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +36,11 @@ class CommandWorker:
         self._dice = dice
         self._settlements: GroupCommit[Ran, bool] = GroupCommit(self._settle)
         self._under_way: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is in hand."""
+        self._stop = stop
         listener = self._context.wake.commands.listen()
         try:
             while not stop.is_set():
@@ -80,7 +84,7 @@ class CommandWorker:
                 dice=self._dice,
                 now=self._context.clock.now(),
             )
-            await self._settlements.submit(ran)
+            await self._store(ran)
         except ServiceError as error:
             # The lease stays; when it ends the same key is tried again.
             log.warning("command_not_settled", command=claimed.id, reason=type(error).__name__)
@@ -97,6 +101,21 @@ class CommandWorker:
                 then=ran.verdict.then,
             )
         self._context.wake.commands.set()
+
+    async def _store(self, ran: Ran) -> None:
+        """Settle a command; keep Vipps's answer while the database is away and the lease lasts.
+
+        Raises: DatabaseAway, NotStored, Overloaded."""
+        for _ in range(int(LEASE_S / STORE_AGAIN_S)):
+            try:
+                await self._settlements.submit(ran)
+                return
+            except DatabaseAway:
+                if self._stop.is_set():
+                    raise
+                log.warning("answer_kept", command=ran.claimed.id, reason="DatabaseAway")
+                await asyncio.sleep(STORE_AGAIN_S)
+        raise DatabaseAway
 
     def _settle(self, batch: Sequence[Ran]) -> Sequence[bool]:
         return write(self._context, lambda book: settle(book, batch))

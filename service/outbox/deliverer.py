@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 IN_HAND_MAX = 64
 # Longer than an attempt (15 s) by enough for a slow commit; after a kill, what was in hand
 # waits this long.
-LEASE_S = 60.0
+LEASE_S = 30.0
 # Work that no signal of this process announced: another process's, retries, ended leases.
 LOOK_S = 1.0
 # Of the ten seconds that a stop may take (contract, section 8), two remain for the commits.

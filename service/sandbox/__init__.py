@@ -5,7 +5,7 @@ signature functions of `webhooks`. Start with `app.py`; the rules of a payment a
 `payments.py`, what may be asked for in `validation.py`.
 """
 
-from service.sandbox.app import Sandbox, create_app, create_sandbox
+from service.sandbox.app import Sandbox, create_app, create_sandbox, spare_the_collector
 from service.sandbox.clock import Clock
 from service.sandbox.settings import SalesUnitKeys, SandboxSettings
 
@@ -16,4 +16,5 @@ __all__ = [
     "SandboxSettings",
     "create_app",
     "create_sandbox",
+    "spare_the_collector",
 ]

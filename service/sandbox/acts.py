@@ -148,8 +148,7 @@ class Acts:
         after = call.query.get("after", "0")
         if not (after.isascii() and after.isdigit()):
             raise plain(400, "after must be a sequence number.")
-        lines = self._world.effects.rows.values()
-        return {"items": [line for line in lines if line["sequence"] > int(after)]}
+        return {"items": list(self._world.effects.after(f"{int(after):012d}"))}
 
     def _show_clock(self, call: Call, body: Json) -> Json:
         clock = self._world.clock

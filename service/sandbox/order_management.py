@@ -5,6 +5,7 @@ Source: developer.vippsmobilepay.com/docs/APIs/order-management-api
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -19,10 +20,10 @@ from service.sandbox.receipts import check_receipt
 
 _ROOT = "/order-management/v2/{payment_type}"
 _ORDER_ID = re.compile(r"[0-9A-Za-z\-_.]+")
-_IMAGE_ID = re.compile(r"[0-9A-Za-z\-_.]{1,128}")
+IMAGE_ID = re.compile(r"[0-9A-Za-z\-_.]{1,128}")
 _CATEGORIES = ("GENERAL", "RECEIPT", "ORDER_CONFIRMATION", "DELIVERY", "TICKET", "BOOKING")
 # The spec has capitals, the guides and plugins send lower case; both work.
-_PAYMENT_TYPES = ("ecom", "recurring")
+PAYMENT_TYPES = ("ecom", "recurring")
 _SYSTEM_HEADER_MAX = 100
 
 
@@ -48,7 +49,7 @@ class OrderManagementApi:
     def _put_category(self, call: Call) -> Response:
         name = _order_name(call)
         category = call.json_object()
-        _check_category(category)
+        check_category(category)
         self._world.save(self._world.categories, name, row=category)
         return json_response(self._world.ids.uuid())
 
@@ -82,26 +83,44 @@ def order_name(msn: str, order_id: str, *, payment_type: str = "ecom") -> str:
     return f"{payment_type}/{msn}/{order_id}"
 
 
-def _order_name(call: Call) -> str:
+def check_order_headers(call: Call) -> None:
+    """Pass if the headers are well formed. Raises: Refused."""
     check_headers(call, system_max=_SYSTEM_HEADER_MAX)
-    faults = Faults()
-    payment_type, order_id = call.params["payment_type"].lower(), call.params["order_id"]
-    fits = payment_type in _PAYMENT_TYPES
-    faults.expect(fits, "paymentType", reason="Must be ECOM or RECURRING.")
-    fits = is_text(order_id, _ORDER_ID)
+
+
+def check_order_id(order_id: object, faults: Faults) -> None:
+    """Note if this cannot be an order's id."""
     reason = r"The field orderId must match the regular expression '^[0-9A-Za-z-_\.]+$'."
-    faults.expect(fits, "orderId", reason=reason)
-    faults.settle()
-    return order_name(call.msn, order_id, payment_type=payment_type)
+    faults.expect(is_text(order_id, _ORDER_ID), "orderId", reason=reason)
 
 
-def _check_category(body: dict[str, Any]) -> None:
-    faults = Faults()
-    faults.required(body, ("category", "orderDetailsUrl"))
-    faults.one_of(body, "category", choices=_CATEGORIES)
-    url, image_id = body.get("orderDetailsUrl"), body.get("imageId")
+def check_category(body: Mapping[str, Any], *, names: Mapping[str, str] | None = None) -> None:
+    """Pass if Vipps would take this category; `names` are its fields' as sent.
+
+    Raises: Refused.
+    """
+    faults, sent = Faults(), names or {}
+    for field in ("category", "orderDetailsUrl"):
+        name = sent.get(field, field)
+        faults.expect(body.get(field) is not None, name, reason=f"The {name} field is required.")
+    category, url, image_id = (body.get(n) for n in ("category", "orderDetailsUrl", "imageId"))
+    fits = category is None or category in _CATEGORIES
+    reason = f"Must be one of {list(_CATEGORIES)}."
+    faults.expect(fits, sent.get("category", "category"), reason=reason)
     fits = url is None or is_web_url(url, allows_scheme=is_https_or_custom)
-    faults.expect(fits, "orderDetailsUrl", reason="Must be an absolute https URL.")
-    fits = image_id is None or is_text(image_id, _IMAGE_ID)
+    reason = "Must be an absolute https URL."
+    faults.expect(fits, sent.get("orderDetailsUrl", "orderDetailsUrl"), reason=reason)
+    fits = image_id is None or is_text(image_id, IMAGE_ID)
     faults.expect(fits, "imageId", reason="Must be 1 to 128 of letters, digits and -_.")
     faults.settle()
+
+
+def _order_name(call: Call) -> str:
+    check_order_headers(call)
+    faults = Faults()
+    payment_type, order_id = call.params["payment_type"].lower(), call.params["order_id"]
+    fits = payment_type in PAYMENT_TYPES
+    faults.expect(fits, "paymentType", reason="Must be ECOM or RECURRING.")
+    check_order_id(order_id, faults)
+    faults.settle()
+    return order_name(call.msn, order_id, payment_type=payment_type)

@@ -5,7 +5,8 @@ so a process killed at any instant has lost nothing it has told anybody.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -29,74 +30,80 @@ _PUT = (
 _LATE_MAX = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Bound(Generic[T]):
+    """How many rows memory holds: `may_go` says which may go, `on_gone` hears of each."""
+
+    memory_max: int
+    may_go: Callable[[T], bool] = lambda _: True
+    on_gone: Callable[[T], None] = lambda _: None
+
+
 class Table(Generic[T]):
     """Hold the rows of one kind by their key, in the order they were added.
 
-    A table with `memory_max` lets go of its oldest rows beyond that many; `may_go` says
-    which may. With a file they are still found there by key, without one they are gone.
+    A table with a bound lets go of its oldest rows beyond that many. With a file they are
+    still found there by key, without one they are gone.
     """
 
-    def __init__(self, kind: str, encode: Encode, decode: Callable[[Any], T]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        encode: Encode,
+        *,
+        decode: Callable[[Any], T],
+        bound: Bound[T] | None,
+        connection: sqlite3.Connection | None,
+    ) -> None:
         self.kind = kind
         self.encode = encode
         self.rows: dict[str, T] = {}
         self._decode = decode
-        self._memory_max: int | None = None
-        self._may_go: Callable[[T], bool] = lambda _: True
-        self._on_gone: Callable[[T], None] = lambda _: None
-        self._find: Callable[[str, str], bytes | None] = lambda kind, key: None
+        self._bound = bound
+        self._connection = connection
         self._has_let_go = False
-
-    def bound(
-        self,
-        memory_max: int,
-        *,
-        may_go: Callable[[T], bool] = lambda _: True,
-        on_gone: Callable[[T], None] = lambda _: None,
-    ) -> None:
-        """Keep at most that many rows in memory; `on_gone` hears of each that goes."""
-        self._memory_max, self._may_go, self._on_gone = memory_max, may_go, on_gone
-        while len(self.rows) > memory_max and self._let_go():
-            pass
+        query = "SELECT key, value FROM entry WHERE kind = ? ORDER BY id"
+        for key, value in [] if connection is None else connection.execute(query, (kind,)):
+            self.hold(key, self._decode(orjson.loads(value)))
 
     def get(self, key: str) -> T | None:
         """Return the row of that key, or None."""
         row = self.rows.get(key)
-        if row is None and self._has_let_go and (value := self._find(self.kind, key)) is not None:
-            return self._decode(orjson.loads(value))
-        return row
+        if row is not None or not self._has_let_go or self._connection is None:
+            return row
+        query = "SELECT value FROM entry WHERE kind = ? AND key = ?"
+        found = self._connection.execute(query, (self.kind, key)).fetchone()
+        return None if found is None else self._decode(orjson.loads(found[0]))
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Take in what the file holds, and find there what memory lets go of."""
+    def after(self, key: str) -> Iterator[T]:
+        """Yield the rows with later keys, also those that only the file still has.
 
-        def find(kind: str, key: str) -> bytes | None:
-            query = "SELECT value FROM entry WHERE kind = ? AND key = ?"
-            found = connection.execute(query, (kind, key)).fetchone()
-            return None if found is None else found[0]
-
-        self._find = find
-        query = "SELECT key, value FROM entry WHERE kind = ? ORDER BY id"
-        for key, value in connection.execute(query, (self.kind,)):
-            self.rows[key] = self._decode(orjson.loads(value))
+        For tables whose rows are added in the order of their keys.
+        """
+        if self._has_let_go and self._connection is not None:
+            query = "SELECT value FROM entry WHERE kind = ? AND key > ? ORDER BY key"
+            for (value,) in self._connection.execute(query, (self.kind, key)):
+                yield self._decode(orjson.loads(value))
+        else:
+            yield from (row for name, row in self.rows.items() if name > key)
 
     def hold(self, key: str, row: T) -> None:
-        """Have memory hold that row; only a transaction or a load may say so."""
+        """Have memory hold that row; only a transaction may say so."""
         self.rows[key] = row
-        if self._memory_max is not None and len(self.rows) > self._memory_max:
-            self._let_go()
+        if self._bound is not None and len(self.rows) > self._bound.memory_max:
+            self._let_go(self._bound)
 
-    def _let_go(self) -> bool:
+    def _let_go(self, bound: Bound[T]) -> None:
         # Two looks for each row that is added: what may not go is set aside, behind all
         # others, so that the search stays short and memory follows its bound.
         for _ in range(2):
             key = next(iter(self.rows))
             row = self.rows.pop(key)
-            if self._may_go(row):
+            if bound.may_go(row):
                 self._has_let_go = True
-                self._on_gone(row)
-                return True
+                bound.on_gone(row)
+                return
             self.rows[key] = row
-        return False
 
 
 class Transaction:
@@ -132,13 +139,15 @@ class Store:
         self._late: list[tuple[str, str]] = []
 
     def table(
-        self, kind: str, encode: Callable[[T], Any], *, decode: Callable[[Any], T]
+        self,
+        kind: str,
+        encode: Callable[[T], Any],
+        *,
+        decode: Callable[[Any], T],
+        bound: Bound[T] | None = None,
     ) -> Table[T]:
         """Return the table of that kind with the rows the file holds."""
-        table = Table(kind, encode, decode)
-        if self._connection is not None:
-            table.load(self._connection)
-        return table
+        return Table(kind, encode, decode=decode, bound=bound, connection=self._connection)
 
     def begin(self) -> Transaction:
         """Return an empty transaction."""

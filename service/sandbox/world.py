@@ -27,7 +27,7 @@ from service.sandbox.registrations import (
 )
 from service.sandbox.sales_units import SalesUnit
 from service.sandbox.settings import SandboxSettings
-from service.sandbox.store import Store, Table, Transaction
+from service.sandbox.store import Bound, Store, Table, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class World:
         self.settings = settings
         self.clock = clock
         self.store = Store(settings.database_path)
+        # The names of each reference, for the acts, which need not name the sales unit.
+        self._msns: dict[str, list[str]] = {}
         self._make_tables(self.store)
         self.ids = Ids(settings.seed, self._count_start())
         self.chaos = Chaos(settings.seed)
@@ -63,42 +65,43 @@ class World:
             if p.state is State.CREATED
         ]
         heapq.heapify(self._expiries)
-        # The names of each reference, for the acts, which need not name the sales unit.
-        self._msns: dict[str, list[str]] = {}
         for payment in self.payments.rows.values():
             self._msns.setdefault(payment.reference, []).append(payment.msn)
         self._effects = max(map(int, self.effects.rows), default=0)
-        self._bound_memory(settings.kept_max)
         if (offset_s := self._settings.get("offset_s")) is not None:
             clock.set_offset(timedelta(seconds=offset_s))
 
     def _make_tables(self, store: Store) -> None:
+        kept_max = self.settings.kept_max
         self.payments = store.table(
-            "payment", documents.payment_row, decode=documents.payment_of_row
+            "payment",
+            documents.payment_row,
+            decode=documents.payment_of_row,
+            # An open payment has still to expire, so memory never lets go of it.
+            bound=Bound(kept_max, lambda p: p.state is not State.CREATED, self._forget_name),
         )
         self.registrations = store.table(
             "registration", registration_row, decode=registration_of_row
         )
         self.deliveries = store.table("delivery", delivery_row, decode=delivery_of_row)
-        self.answers = store.table("answer", asdict, decode=lambda row: Answer(**row))
+        # What usually comes with a payment: its events' lines, and the answers it gave.
+        several: Bound[Any] = Bound(4 * kept_max)
+        self.answers = store.table(
+            "answer", asdict, decode=lambda row: Answer(**row), bound=several
+        )
         self.sales_units = store.table("sales_unit", asdict, decode=lambda row: SalesUnit(**row))
         self.persons = store.table("person", asdict, decode=lambda row: Person(**row))
-        self.effects: Table[dict[str, Any]] = store.table("effect", _same, decode=_same)
-        self.categories: Table[dict[str, Any]] = store.table("category", _same, decode=_same)
-        self.receipts: Table[dict[str, Any]] = store.table("receipt", _same, decode=_same)
-        self.consents = store.table("consent", consent_row, decode=consent_of_row)
+        self.effects = self._plain_table("effect", several)
+        self.categories = self._plain_table("category", Bound(kept_max))
+        self.receipts = self._plain_table("receipt", Bound(kept_max))
+        self.images = self._plain_table("image", Bound(kept_max))
+        self.consents = store.table(
+            "consent", consent_row, decode=consent_of_row, bound=Bound(kept_max)
+        )
         self._settings: Table[Any] = store.table("setting", _same, decode=_same)
 
-    def _bound_memory(self, kept_max: int) -> None:
-        # An open payment has still to expire, so memory never lets go of it.
-        self.payments.bound(
-            kept_max, may_go=lambda p: p.state is not State.CREATED, on_gone=self._forget_name
-        )
-        # What usually comes with a payment: its events' lines, and the answers it gave.
-        self.effects.bound(4 * kept_max)
-        self.answers.bound(4 * kept_max)
-        for table in (self.categories, self.receipts, self.consents):
-            table.bound(kept_max)
+    def _plain_table(self, kind: str, bound: Bound[Any]) -> Table[dict[str, Any]]:
+        return self.store.table(kind, _same, decode=_same, bound=bound)
 
     def _forget_name(self, payment: Payment) -> None:
         others = [msn for msn in self._msns.pop(payment.reference, []) if msn != payment.msn]

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import uvicorn
 
-from service.sandbox import create_app
+from service.sandbox import create_app, spare_the_collector
 from service.sandbox.registrations import EVENT_TYPES
 from tests.sandbox.harness import CALM, MSN, a_payment, free_port, is_up, until
 
@@ -99,8 +99,10 @@ def _end_of_message(buffer: bytes) -> int | None:
 def serve_sandbox(port: int, file: Path | None, width: int) -> None:
     """Serve a sandbox as `betalbar sandbox` does, but for the rate limits."""
     settings = replace(CALM, database_path=file, deliveries_per_registration_max=width)
+    app = create_app(settings)
+    spare_the_collector()
     uvicorn.run(
-        create_app(settings),
+        app,
         port=port,
         loop="uvloop",
         http="httptools",

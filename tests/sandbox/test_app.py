@@ -76,9 +76,9 @@ def test_clock_tells_its_watchers_of_a_jump() -> None:
     assert jumps == [timedelta(hours=1)]
 
 
-def test_body_beyond_a_megabyte_is_refused() -> None:
+def test_body_beyond_three_megabytes_is_refused() -> None:
     """Nobody fills the sandbox's memory with one request."""
-    content = b'{"reference":"' + b"a" * 1_100_000 + b'"}'
+    content = b'{"reference":"' + b"a" * 3_200_000 + b'"}'
 
     assert asyncio.run(created(create_app(CALM), content)).status_code == 413
 

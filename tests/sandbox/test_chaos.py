@@ -127,3 +127,19 @@ def test_chaos_of_one_seed_is_always_the_same() -> None:
     assert fates[0] == fates[1]
     assert 250 < sum(fate.copies == 0 for fate in fates[0][1]) < 350
     assert 60 < sum(fate.status == 429 for fate in fates[0][0]) < 140
+
+
+def test_chaos_of_one_seed_repeats_itself_request_by_request() -> None:
+    """Two runs with the same seed and the same requests go wrong in the same places."""
+    runs = []
+    for _ in range(2):
+        with sandbox() as merchant:
+            plan(merchant, status429=0.3, status5xx=0.3, seed=42)
+            answers = [merchant.create(a_payment(f"invoice-{n:04}")) for n in range(30)]
+            plan(merchant, status429=0.3, status5xx=0.3, seed=42)
+            again = [merchant.create(a_payment(f"invoice-{n:04}")) for n in range(30)]
+            runs.append([answer.status_code for answer in (*answers, *again)])
+
+    assert runs[0] == runs[1]
+    assert runs[0][:30] == runs[0][30:]
+    assert {201, 429} < set(runs[0])

@@ -83,7 +83,7 @@ def test_serve_prints_its_urls_and_a_key_that_works(tmp_path: Path) -> None:
         answer = httpx.get(f"{one.url}/v1/invoices", headers=headers)
 
         assert f"Betalbar is at {one.url}" in one.introduction
-        assert f"{one.url}/sandbox/payments" in one.introduction
+        assert f"{one.url}/phone" in one.introduction
         assert answer.json()["items"] == []
         assert "server" not in answer.headers
 

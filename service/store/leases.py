@@ -1,0 +1,31 @@
+"""Leases of a process that is gone, ended where nobody else can hold one."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from service.store.db import Database
+from service.store.inserts import table_of
+from service.store.tables import Command, CommandStatus, Delivery, DeliveryStatus
+
+
+def end_leases_of_the_dead(database: Database, *, now: datetime) -> None:
+    """Make due at once what a killed process had in hand; on SQLite only.
+
+    There one process works, and it is just starting. Were it not alone, nothing would break:
+    leases are fenced, keys and event ids stay the same. On PostgreSQL another process may be at
+    it, so that leases end by their time. Raises: DatabaseAway."""
+    if not database.is_sqlite:
+        return
+    command, delivery = table_of(Command), table_of(Delivery)
+    with database.transaction() as session:
+        session.execute(
+            sa.update(command)
+            .where(command.c.status == CommandStatus.RUNNING)
+            .values(next_attempt_at=now)
+        )
+        session.execute(
+            sa.update(delivery)
+            .where(delivery.c.status == DeliveryStatus.PENDING, delivery.c.lease.is_not(None))
+            .values(next_attempt_at=now, lease=None)
+        )

@@ -1,0 +1,71 @@
+"""Processes that start in a moment: forked from one that has imported the service already.
+
+Each is a process of its own, and is killed like any other; only the two seconds of imports are
+spared. Thirty kills on two cores would mostly measure those.
+"""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["service.cli", "tests.flows.forked"])
+
+
+class Forked:
+    """A running `betalbar` command, with the methods of `subprocess.Popen` that are used."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: Path,
+        out: Path,
+        err: Path,
+    ) -> None:
+        """Start it; return before it is ready."""
+        told = (tuple(arguments), dict(environment), str(folder), str(out), str(err))
+        self._process = _CONTEXT.Process(target=_run, args=told, daemon=True)
+        self._process.start()
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code once it has ended. Raises: TimeoutExpired."""
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired("betalbar", timeout or 0)
+        return code
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self._process.kill()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        if self._process.pid is not None and self.poll() is None:
+            os.kill(self._process.pid, number)
+
+
+def _run(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: str, out: str, err: str
+) -> None:
+    """Become the command: its environment, its folder, its output, its exit code."""
+    for path, number in ((out, 1), (err, 2)):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.dup2(descriptor, number)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["betalbar", *arguments]
+    from service.cli import main
+
+    main()

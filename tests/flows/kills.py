@@ -1,0 +1,213 @@
+"""SIGKILL at random instants under load: `python -m tests.flows.kills --kills 1000 --seed 7`.
+
+Merchants send, capture, refund and cancel, each request repeated with its Idempotency-Key until
+it is acknowledged; customers approve or decline; Vipps fails, is slow, doubles and reorders. When
+all has come to rest, the books, Vipps's ledger and the merchant's mail must tell one story.
+"""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random, SystemRandom
+
+from tests.flows import checks, effects
+from tests.flows.client import Api, Json, Phone
+from tests.flows.processes import Child, Late, eventually
+from tests.flows.stack import Shop, Stack, running
+
+# Vipps at its worst, except for losing webhooks: those only a later read would heal.
+CHAOS = {"duplicate": 0.15, "reorder": 0.15, "status5xx": 0.05, "timeoutAfterActing": 0.05}
+MERCHANTS = 10
+# The longest wait of all: the lease of what the last killed process had in hand.
+REST_WITHIN_S = 150.0
+# So long a merchant waits for a state before turning to the next invoice, looking so often.
+_PATIENCE_S = 8.0
+_LOOK_S = 0.15
+
+
+@dataclass
+class Load:
+    """Merchants and customers at work until told to stop; notes what was acknowledged."""
+
+    api: Api
+    phone: Phone
+    seed: int
+    stop: threading.Event = field(default_factory=threading.Event)
+    invoices: list[str] = field(default_factory=list)
+    acts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Work beside the block, and finish the stories that have begun."""
+        threads = [threading.Thread(target=self._merchant, args=(n,)) for n in range(MERCHANTS)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            for thread in threads:
+                thread.join()
+
+    def wait_for_more(self, count: int) -> None:
+        """Return once so many more invoices are acknowledged."""
+        enough = len(self.invoices) + count
+        eventually(lambda: len(self.invoices) >= enough, within_s=60, what="traffic")
+
+    def _merchant(self, number: int) -> None:
+        dice, story = Random(f"{self.seed}:{number}"), 0
+        while not self.stop.is_set():
+            story += 1
+            try:
+                self._tell(dice, f"kill-{self.seed}-{number}-{story}")
+            except Late as late:
+                # Slow is no fault while everything dies; what is lost, the checks find.
+                if "acknowledged" in str(late):
+                    self.failures.append(str(late))
+            except Exception as error:
+                self.failures.append(f"{type(error).__name__}: {error}")
+
+    def _tell(self, dice: Random, name: str) -> None:
+        capture = dice.choice(("manual", "manual", "automatic"))
+        self.api.create(name, capture=capture)
+        self.invoices.append(name)
+        self.acts[(name, "create")] += 1
+        ending = dice.choices(("approve", "reject", "withdraw", "wait"), (75, 10, 10, 5))[0]
+        if ending == "withdraw":
+            self._act(name, "cancel")
+        elif ending != "wait":
+            self._customer(ending, name)
+        if ending == "approve" and capture == "manual" and self._is_in(name, "authorized"):
+            self._take(dice, name)
+
+    def _customer(self, act: str, name: str) -> None:
+        eventually(
+            lambda: self._is_over() or self.phone.act(act, name) == 200,
+            within_s=_PATIENCE_S,
+            every_s=_LOOK_S,
+        )
+
+    def _take(self, dice: Random, name: str) -> None:
+        if dice.random() < 0.15:
+            self._act(name, "cancel")
+            return
+        part = dice.choice((None, 8_000))
+        self._act(name, "capture", part)
+        if dice.random() < 0.5 and self._is_in(name, "captured"):
+            self._act(name, "refund", dice.choice((None, 3_000)))
+        if part and dice.random() < 0.5:
+            self._act(name, "cancel")
+
+    def _act(self, name: str, act: str, value: int | None = None) -> None:
+        body: Json = {"amount": {"currency": "NOK", "value": value}} if value else {}
+        answer = self.api.act(name, act, body)
+        if answer.status_code in (200, 202):
+            self.acts[(name, act)] += 1
+        elif answer.status_code != 409:
+            self.failures.append(f"{act} {name}: {answer.status_code} {answer.text}")
+
+    def _is_in(self, name: str, state: str) -> bool:
+        """Wait a little for a state; false where it does not come while everything dies."""
+        eventually(lambda: self._is_over() or self.api.invoice(name)["state"] == state, within_s=8)
+        return not self._is_over()
+
+    def _is_over(self) -> bool:
+        return self.stop.is_set()
+
+
+def kill_at_random(service: Sequence[Child], *, kills: int, seed: int) -> None:
+    """Kill a process at a random instant, start it again at once, and so on."""
+    dice = Random(f"{seed}:kills")
+    for _ in range(kills):
+        victim = dice.choice(service)
+        # Some while they start, most at work.
+        time.sleep(dice.uniform(0.1, 1.2))
+        if dice.random() < 0.85:
+            victim.wait_ready("/healthz")
+            time.sleep(dice.uniform(0.0, 0.8))
+        victim.kill()
+        victim.start()
+
+
+def torture(stack: Stack, *, kills: int, seed: int) -> list[str]:
+    """Kill so often under load, let it come to rest, and return what is wrong."""
+    print(f"kills: seed {seed}, {kills} kills of {len(stack.service)} process(es)", flush=True)
+    shop = stack.subscribe()
+    stack.phone.set_chaos(**CHAOS, seed=seed)
+    load = Load(stack.api, stack.phone, seed)
+    started = time.monotonic()
+    with load.at_work():
+        kill_at_random(stack.service, kills=kills, seed=seed)
+    killed = time.monotonic()
+    stack.phone.set_chaos()
+    wrong = rest(stack) + load.failures + judge(stack, load, shop)
+    print(
+        f"kills: {len(load.invoices)} invoices, {sum(load.acts.values())} acts,"
+        f" {len(shop.app.received)} arrivals; {killed - started:.0f} s of kills,"
+        f" {time.monotonic() - killed:.0f} s to rest and judge; {len(wrong)} wrong",
+        flush=True,
+    )
+    return wrong
+
+
+def rest(stack: Stack) -> list[str]:
+    """Wait until nothing is under way any more; return what never ended."""
+    with checks.open_books(stack.database_url) as books:
+
+        def is_at_rest() -> bool:
+            # Twice, since work may make Vipps report, and a report may make work.
+            for open_ones in (stack.unheard(), checks.unfinished(books), stack.unheard()):
+                assert not open_ones, open_ones[:5]
+            return True
+
+        try:
+            eventually(is_at_rest, within_s=REST_WITHIN_S, every_s=0.5, what="at rest")
+        except Late as late:
+            return [str(late)]
+    return []
+
+
+def judge(stack: Stack, load: Load, shop: Shop) -> list[str]:
+    """Return everything in which the three witnesses disagree."""
+    with checks.open_books(stack.database_url) as books:
+        stored = {row["reference"] for row in books.rows("SELECT reference FROM invoice")}
+        happened = stack.phone.effects()
+        return [
+            *(f"{name} is lost" for name in load.invoices if name not in stored),
+            *checks.wrong_histories(books),
+            *checks.wrong_feed(books),
+            *checks.lost_webhooks(books, stack.front.acknowledged),
+            *checks.twice_applied(books),
+            *effects.doubled_effects(books, happened),
+            *effects.missing_decisions(books, load.acts),
+            *effects.diverged(books, stack.phone.payments()),
+            *effects.wrongly_told(books, shop.app.received),
+        ]
+
+
+def main() -> int:
+    """Torture a service on SQLite, or on the PostgreSQL database that is named."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--kills", type=int, default=30)
+    options.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
+    options.add_argument("--processes", type=int, default=1)
+    options.add_argument("--database-url", help="an empty PostgreSQL database; default: SQLite")
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="betalbar-kills-") as folder:
+        url = chosen.database_url or f"sqlite:///{folder}/betalbar.db"
+        with running(Path(folder), url, processes=chosen.processes) as stack:
+            wrong = torture(stack, kills=chosen.kills, seed=chosen.seed)
+    print("\n".join(wrong) or "nothing lost, nothing doubled")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
