@@ -36,7 +36,7 @@ async def daily(call: Call) -> Answer:
     day, form = _day(query.text("date")), query.text("format") or "json"
     if form not in ("json", "csv"):
         raise InvalidInput(FieldError("format", "is json or csv"))
-    report = await call.read(lambda session: _report(session, call.caller.msn, day))
+    report = await call.read(lambda session: daily_report(session, call.caller.msn, day))
     if form == "json":
         return json_answer(report)
     headers = {
@@ -75,7 +75,10 @@ def _day(text: str | None) -> date:
     return day
 
 
-def _report(session: Session, msn: str, day: date) -> dict[str, Any]:
+def daily_report(session: Session, msn: str, day: date) -> dict[str, Any]:
+    """Return what was captured and refunded on one day of the sales unit's own.
+
+    Raises: NotFound."""
     unit = session.get(SalesUnit, msn)
     if unit is None:
         raise NotFound("there is no such sales unit")

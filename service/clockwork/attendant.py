@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from service.context import Context
 from service.errors import DatabaseAway
-from service.ledger.attending import attend
+from service.ledger.attending import attend, put_off
 from service.ledger.book import Book, write
 from service.store.tables import Invoice
 
@@ -83,9 +83,7 @@ class Attendant:
     def _put_off(self, invoice_id: str) -> None:
         later = self._context.clock.business_now() + PUT_OFF
         with self._context.database.transaction() as session:
-            session.execute(
-                sa.update(Invoice).where(col(Invoice.id) == invoice_id).values(attend_at=later)
-            )
+            put_off(session, invoice_id, later)
 
 
 def _attend_one(book: Book, invoice_id: str) -> None:

@@ -1,12 +1,16 @@
 """Doing what is due for an invoice because time has passed: contract section 2 and 4."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Session, col
 
 from service.ledger.agenda import Due, What, agenda
 from service.ledger.book import Book
 from service.ledger.consequences import ask_again, send_replacement
 from service.ledger.types import Ask
-from service.store.tables import InvoiceRecord
+from service.store.tables import Invoice, InvoiceRecord
 from statemachine import Trigger
 
 # Whose act it is where nobody acted.
@@ -20,6 +24,12 @@ def attend(book: Book, invoice: InvoiceRecord) -> None:
         if due.at <= book.now:
             _DO[due.what](book, invoice, due)
     book.reschedule(invoice)
+
+
+def put_off(session: Session, invoice_id: str, until: datetime) -> None:
+    """Have an invoice that can't be attended to looked at again later."""
+    mine = sa.update(Invoice).where(col(Invoice.id) == invoice_id)
+    session.execute(mine.values(attend_at=until))
 
 
 def _read(book: Book, invoice: InvoiceRecord, due: Due) -> None:
