@@ -2,19 +2,22 @@
 
 import asyncio
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import timedelta
 from random import SystemRandom
 from typing import Annotated
 
+import httpx
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from service.cli.output import AsJson, opened, show_json
+from service.clock import Clock
 from service.commands.reconciling import Chosen, Report, choose
 from service.commands.reconciling import reconcile as read_all
 from service.context import Context
-from service.errors import NotFound
+from service.errors import NotFound, UpstreamTimeout
 from service.logs import configure_logs
 from service.vipps import VippsClient, new_http
 
@@ -36,7 +39,8 @@ def reconcile(
     course of a day. Says what was healed, which payments' sums differ from Vipps's, and which could
     not be read: then it ends with 1. Works beside a running service.
     """
-    with opened() as context:
+    with opened() as real:
+        context = _with_business_time(real)
         _log_only_what_fails(context)
         chosen = choose(context, msn=msn, reference=reference, is_all=is_all)
         if reference and not chosen:
@@ -48,6 +52,18 @@ def reconcile(
         print("\n".join(_lines(report)))
     if report.unread:
         raise typer.Exit(1)
+
+
+def _with_business_time(context: Context) -> Context:
+    """Follow the built-in sandbox's clock, as the service in its process does."""
+    if not context.settings.has_built_in_sandbox:
+        return context
+    try:
+        shown = httpx.get(f"{context.settings.upstream_url}/sandbox/clock", trust_env=False)
+        ahead = timedelta(seconds=shown.raise_for_status().json()["offsetSeconds"])
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise UpstreamTimeout from error
+    return replace(context, clock=Clock(offset=lambda: ahead))
 
 
 def _log_only_what_fails(context: Context) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -39,15 +40,21 @@ def test_reconcile_beside_a_running_service_heals_a_lost_webhook(tmp_path: Path)
         httpx.put(f"{one.url}/sandbox/chaos", json={"lose": 1}).raise_for_status()
         approve = f"{one.url}/sandbox/payments/lost-webhook/approve"
         httpx.post(approve).raise_for_status()
+        later = {"advanceSeconds": 7200}
+        httpx.post(f"{one.url}/sandbox/clock", json=later).raise_for_status()
 
         ended = reconcile(tmp_path, one.url, "--json")
         now = httpx.get(f"{one.url}/v1/invoices/lost-webhook", headers=headers).json()
+        moved = httpx.get(f"{one.url}/v1/invoices/lost-webhook/transitions", headers=headers)
         unknown = reconcile(tmp_path, one.url, "--reference", "never-seen")
 
     assert made.json()["state"] == "pushed"
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["read"] == 1
     assert now["state"] == "authorized"
+    # By the sandbox's clock, which the service follows too.
+    recorded_at = datetime.fromisoformat(moved.json()["items"][-1]["recordedAt"])
+    assert recorded_at > datetime.now(UTC) + timedelta(hours=1)
     assert (unknown.returncode, "no payment of an invoice never-seen" in unknown.stderr) == (
         1,
         True,
