@@ -24,8 +24,9 @@ from service.settings import Settings, load_settings
 from service.store.db import Database
 from service.store.schema import migrate as migrate_schema
 
-# SIGTERM finishes what is in hand within this time; Docker kills after as long.
-STOP_WITHIN_S = 10
+# SIGTERM finishes what is in hand within ten seconds, after which Docker kills: this much for
+# open requests, five for the workers (service/app.py), the rest for the last commits.
+REQUESTS_WITHIN_S = 3
 
 _FACTORY = "service.cli.serving:app_from_environment"
 _FACTORY_WITHOUT_WORKER = "service.cli.serving:app_without_worker"
@@ -204,7 +205,7 @@ def _config(app: Any, *, factory: bool = False, workers: int = 1) -> uvicorn.Con
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=STOP_WITHIN_S,
+        timeout_graceful_shutdown=REQUESTS_WITHIN_S,
     )
 
 

@@ -35,8 +35,8 @@ IN_HAND_MAX = 64
 LEASE_S = 30.0
 # Work that no signal of this process announced: another process's, retries, ended leases.
 LOOK_S = 1.0
-# Of the ten seconds that a stop may take (contract, section 8), two remain for the commits.
-FINISH_S = 8.0
+# Of the five seconds that the workers have at a stop, one remains for the commits.
+FINISH_S = 4.0
 # Events per transaction: with 25 subscriptions 5 000 rows, a few hundredths of a second.
 _FAN_OUT_MAX = 200
 # A listener wants an end; what it then wakes for nothing finds nothing.

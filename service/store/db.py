@@ -10,7 +10,7 @@ invoices by id, then the feed. Readers see one state: REPEATABLE READ, read only
 `hide_parameters`: an error's text goes to the log, and parameters are people's data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,8 +50,9 @@ class Database:
         """Prepare the engines; nothing is connected before the first transaction."""
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
-            self._writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
-            self._reader = _sqlite_engine(url, begin="BEGIN", pool_size=4)
+            writing, reading = _SQLITE_PRAGMAS, (*_SQLITE_PRAGMAS, "PRAGMA query_only=ON")
+            self._writer = _sqlite_engine(url, writing, begin="BEGIN IMMEDIATE", pool_size=1)
+            self._reader = _sqlite_engine(url, reading, begin="BEGIN", pool_size=4)
         else:
             self._writer = _postgres_engine(url)
             # An invoice and its payments are read by two statements: they must agree.
@@ -108,7 +109,7 @@ def _dump(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> Engine:
+def _sqlite_engine(url: str, pragmas: Sequence[str], *, begin: str, pool_size: int) -> Engine:
     engine = sa.create_engine(
         url,
         pool_size=pool_size,
@@ -125,7 +126,7 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> Engine:
     def prepare(connection: Any, _record: Any) -> None:
         # The driver's own transaction handling would begin late and plainly.
         connection.isolation_level = None
-        for pragma in _SQLITE_PRAGMAS:
+        for pragma in pragmas:
             connection.execute(pragma)
 
     @event.listens_for(engine, "begin")

@@ -23,7 +23,7 @@ from tests.sandbox.harness import (
 )
 from tests.sandbox.receiver import Receiver
 
-KILLS = 5
+KILLS = 4
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from service.cli import scenarios
+from service.errors import SettingsInvalid
 from service.sandbox.player import StepRefused, play
 from service.sandbox.scenario import ScenarioInvalid, parse_scenario
 from tests.sandbox.harness import Merchant, a_payment, free_port, until
@@ -161,23 +163,29 @@ def test_command_plays_a_scenario_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error"),
+    ("name", "speed", "error"),
     [
-        (["--scenario", "life.yaml"], "life.yaml:2: a step must have"),
-        (["--scenario", "life.yaml", "--speed", "slow"], "life.yaml:2: a step must have"),
-        (["--scenario", "none.yaml"], "none.yaml"),
-        (["--speed", "2"], "there is no --scenario to play"),
+        ("life.yaml", "", "--scenario: life.yaml:2: a step must have"),
+        ("good.yaml", "slow", "--speed: could not convert"),
+        ("none.yaml", "", "--scenario: .*none.yaml"),
+        (None, "2", "--speed: there is no --scenario to play"),
     ],
 )
 def test_command_refuses_a_scenario_that_cannot_be_played(
-    tmp_path: Path, options: list[str], error: str
+    tmp_path: Path, name: str | None, speed: str, error: str
 ) -> None:
-    """A clear message and exit code 2, before anything listens."""
+    """A clear message, as for any setting, before anything listens."""
     (tmp_path / "life.yaml").write_text("steps:\n- aprove: a\n")
-    command = [sys.executable, "-m", "service.cli", "sandbox", "--port", str(free_port())]
-    run = subprocess.run(
-        [*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    (tmp_path / "good.yaml").write_text("steps:\n- approve: a\n")
 
-    assert run.returncode == 2
-    assert error in run.stderr
+    with pytest.raises(SettingsInvalid, match=error):
+        scenarios.read(tmp_path / name if name else None, speed)
+
+
+def test_command_takes_its_speed_before_the_files(tmp_path: Path) -> None:
+    """What is typed wins; without it, the file's own."""
+    (tmp_path / "good.yaml").write_text("speed: 60\nsteps:\n- approve: a\n")
+
+    read = [scenarios.read(tmp_path / "good.yaml", speed) for speed in ("", "7", "max")]
+
+    assert [scenario and scenario.speed for scenario in read] == [60, 7, None]

@@ -121,7 +121,7 @@ async def test_whole_life_of_an_invoice(database: Database) -> None:
     assert {c.status for c in play.desk.commands()} == {"done"}
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 async def test_nothing_happens_twice_whatever_goes_wrong(database: Database, seed: int) -> None:
     """With calls that fail, time out after acting, and workers that die: one effect each."""
     trouble = {"status429": 0.15, "status5xx": 0.15, "timeoutAfterActing": 0.25, "seed": seed}
@@ -158,7 +158,7 @@ async def test_nothing_happens_twice_whatever_goes_wrong(database: Database, see
     assert broken_rules(database) == []
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_asking_again_never_asks_twice_at_once(database: Database, seed: int) -> None:
     """However the calls fare, one request lives at a time, and the last one is approved."""
     trouble = {"status5xx": 0.2, "timeoutAfterActing": 0.3, "seed": seed}
