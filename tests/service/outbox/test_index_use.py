@@ -19,10 +19,9 @@ def test_claim_beside_finished_rows_uses_the_partial_index(database: Database) -
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
         statements.append((statement, parameters))
 
-    sa.event.listen(database.writer, "before_cursor_execute", note)
     with database.transaction() as session:
+        sa.event.listen(session.connection(), "before_cursor_execute", note)
         claimed = claim(session, now=NOW, lease_s=60, limit=10)
-    sa.event.remove(database.writer, "before_cursor_execute", note)
 
     look = next(s for s in statements if s[0].startswith("SELECT delivery."))
     assert len(claimed) == 10
@@ -55,7 +54,6 @@ def _fill(shop: Shop, *, pending: int, delivered: int) -> None:
 
 def _plan(database: Database, statement: str, parameters: Any) -> str:
     explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
-    with database.writer.connect() as connection:
-        rows = connection.exec_driver_sql(explain + statement, parameters).all()
-        connection.rollback()
+    with database.transaction() as session:
+        rows = session.connection().exec_driver_sql(explain + statement, parameters).all()
     return "\n".join(str(row) for row in rows)
