@@ -82,6 +82,7 @@ class Crowd:
             self._lapse()
             self._run_commands(share=0.8)
             self._let_customers_act()
+            self._let_the_portal_be_used()
             self._deliver(self.round)
             self._attend()
             self._let_merchants_act()
@@ -129,6 +130,20 @@ class Crowd:
                 fate = self.dice.random()
                 if fate < 0.25:
                     self._happens(reference, "AUTHORIZED" if fate < 0.2 else "ABORTED")
+
+    def _let_the_portal_be_used(self) -> None:
+        """Let somebody capture, refund and release by hand, which only webhooks and reads tell."""
+        for reference, vipps in self.vipps.items():
+            if vipps.state != "AUTHORIZED" or self.dice.random() < 0.85:
+                continue
+            for name in self.dice.choices(("CAPTURED", "REFUNDED", "CANCELLED"), (4, 3, 1), k=3):
+                authorized, captured, refunded, cancelled = vipps.sums()
+                rest = authorized - captured - cancelled
+                part = {"CAPTURED": rest, "REFUNDED": captured - refunded}.get(name, rest)
+                if part and name != "CANCELLED":
+                    part = self.dice.choice((part, min(part, 30_000)))
+                if part:
+                    self._happens(reference, name, part)
 
     def _let_merchants_act(self) -> None:
         for number in range(CROWD):
