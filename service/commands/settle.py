@@ -1,35 +1,30 @@
 """Settling a command: its outcome and all that follows from it, in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
-from typing import Any
 
-import sqlalchemy as sa
-
-from service.commands.claim import Claimed
 from service.commands.creating import push, refuse_payment, request_without_expiry, take_next_name
+from service.commands.outcome import (
+    again,
+    clear_problem,
+    close,
+    hold_or_release,
+    show_problem,
+    still_ours,
+    write_attempt,
+)
 from service.commands.run import Ran, Reading
 from service.kinds import CommandKind
 from service.ledger.book import Book
 from service.ledger.reading import sums_agree, take_in
-from service.ledger.resource import rfc3339
-from service.store.inserts import table_of
-from service.store.tables import (
-    Command,
-    CommandAttempt,
-    CommandStatus,
-    InvoiceRecord,
-    PaymentRecord,
-    SalesUnit,
-)
+from service.store.tables import CommandStatus, InvoiceRecord, PaymentRecord
 from service.vipps import Then
 from service.vipps.adoption import Settlement, may_adopt, settle_conflict
-from service.vipps.problem_texts import problem_text
 from statemachine import PaymentState, VippsEventName
 
 # Vipps's log follows its answer within moments; until then the command is not done, so that
 # what it took is still counted as under way.
 LOG_LAG_S = 2.0
+LOG_LAGS_MAX = 30
 # The first look after a push: the polling guideline's five seconds (facts, section 7).
 READ_AFTER_PUSH_S = 5.0
 
@@ -44,14 +39,14 @@ def settle(book: Book, batch: Sequence[Ran]) -> list[bool]:
     """Settle each command; False where its lease had passed to another worker."""
     book.load(ran.claimed.invoice_id for ran in batch)
     are_ours = [_settle_one(book, ran) for ran in batch]
-    _hold_or_release(book, [ran for ran, is_ours in zip(batch, are_ours, strict=True) if is_ours])
+    hold_or_release(book, [ran for ran, is_ours in zip(batch, are_ours, strict=True) if is_ours])
     return are_ours
 
 
 def _settle_one(book: Book, ran: Ran) -> bool:
     claimed = ran.claimed
-    _write_attempt(book, ran)
-    if not _still_ours(book, claimed):
+    write_attempt(book, ran)
+    if not still_ours(book, claimed):
         return False
     invoice = book.invoice(claimed.invoice_id)
     payment = next(p for p in book.payments(invoice) if p.id == claimed.payment_id)
@@ -86,32 +81,33 @@ def _done(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) 
         book.plan_read(payment, after_s=READ_AFTER_PUSH_S)
     elif kind in _TOLD_BY_LOG:
         if not _is_reflected(ran, payment):
-            _again(book, ran, LOG_LAG_S)
+            # Ever less often, should the log never show it.
+            again(book, ran, LOG_LAG_S * min(ran.claimed.attempt, LOG_LAGS_MAX))
             return
-        _clear_problem(book, invoice)
-    _close(book, ran, CommandStatus.DONE)
+        clear_problem(book, invoice)
+    close(book, ran, CommandStatus.DONE)
 
 
 def _again_same(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     if ran.claimed.kind is CommandKind.CREATE_PAYMENT:
-        _show_problem(book, invoice, ran)
-    _again(book, ran, ran.verdict.wait_s)
+        show_problem(book, invoice, ran)
+    again(book, ran, ran.verdict.wait_s)
 
 
 def _unless_reflected(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     if _is_reflected(ran, payment):
-        _close(book, ran, CommandStatus.DONE)
-        _clear_problem(book, invoice)
+        close(book, ran, CommandStatus.DONE)
+        clear_problem(book, invoice)
     else:
-        _again(book, ran, ran.verdict.wait_s)
+        again(book, ran, ran.verdict.wait_s)
 
 
 def _wait_and_read(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     """The customer is at it. Vipps keeps its no for this key: ask again under a new one."""
     if _is_reflected(ran, payment):
-        _close(book, ran, CommandStatus.DONE)
+        close(book, ran, CommandStatus.DONE)
         return
-    _close(book, ran, CommandStatus.FAILED)
+    close(book, ran, CommandStatus.FAILED)
     book.plan(
         payment,
         ran.claimed.kind,
@@ -124,16 +120,16 @@ def _wait_and_read(book: Book, ran: Ran, invoice: InvoiceRecord, payment: Paymen
 def _too_late(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     """The customer was faster: the log has said so, and what follows from it is decided."""
     if payment.state == PaymentState.CREATED:
-        _again(book, ran, LOG_LAG_S)  # the log does not show the approval yet
+        again(book, ran, LOG_LAG_S)  # the log does not show the approval yet
     else:
-        _close(book, ran, CommandStatus.DONE)
+        close(book, ran, CommandStatus.DONE)
 
 
 def _adopt_or_suffix(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     reading, last = ran.reading, ran.claimed.last_started_at
     if reading is None and not ran.is_absent:
         # The read failed. Going on to the next name could ask the customer twice (I9).
-        _again(book, ran, ran.verdict.wait_s)
+        again(book, ran, ran.verdict.wait_s)
         return
     settlement = settle_conflict(
         is_known=reading is not None,
@@ -142,13 +138,13 @@ def _adopt_or_suffix(book: Book, ran: Ran, invoice: InvoiceRecord, payment: Paym
         last_try_ago_s=(ran.at - last).total_seconds() if last else 0.0,
     )
     if settlement is Settlement.AGAIN_SAME:
-        _again(book, ran, ran.verdict.wait_s)
+        again(book, ran, ran.verdict.wait_s)
         return
     if settlement is Settlement.ADOPT:
         push(book, invoice, payment, ran)
-        _close(book, ran, CommandStatus.DONE)
+        close(book, ran, CommandStatus.DONE)
         return
-    _close(book, ran, CommandStatus.FAILED)
+    close(book, ran, CommandStatus.FAILED)
     take_next_name(book, invoice, payment)
 
 
@@ -159,7 +155,7 @@ def _without_expires_at(
         # It would be asked for only to be withdrawn.
         _push_refused(book, ran, invoice, payment)
         return
-    _close(book, ran, CommandStatus.FAILED)
+    close(book, ran, CommandStatus.FAILED)
     request_without_expiry(book, invoice, payment, ran.claimed)
 
 
@@ -176,12 +172,12 @@ def _final(
     can_fail: bool = True,
 ) -> None:
     if ran.claimed.kind in _TOLD_BY_LOG and _is_reflected(ran, payment):
-        _close(book, ran, CommandStatus.DONE)  # there was nothing left to do
+        close(book, ran, CommandStatus.DONE)  # there was nothing left to do
         return
-    _close(book, ran, CommandStatus.FAILED)
+    close(book, ran, CommandStatus.FAILED)
     if ran.claimed.kind in (CommandKind.ATTACH_CATEGORY, CommandKind.READ_PAYMENT):
         return  # a courtesy, or a question: neither says anything about the invoice
-    _show_problem(book, invoice, ran)
+    show_problem(book, invoice, ran)
     if ran.claimed.kind is CommandKind.CREATE_PAYMENT:
         refuse_payment(book, invoice, payment, ran, can_fail=can_fail)
     else:
@@ -189,11 +185,11 @@ def _final(
 
 
 def _wait_for_keys(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
-    _again(book, ran, 0.0)  # due as soon as the sales unit is no longer held
+    again(book, ran, 0.0)  # due as soon as the sales unit is no longer held
 
 
 def _not_known(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
-    _close(book, ran, CommandStatus.DONE)
+    close(book, ran, CommandStatus.DONE)
 
 
 _Follow = Callable[[Book, Ran, InvoiceRecord, PaymentRecord], None]
@@ -233,109 +229,3 @@ def _is_released(payment: PaymentRecord) -> bool:
     if payment.state != PaymentState.AUTHORIZED:
         return payment.state not in (PaymentState.REQUESTED, PaymentState.CREATED)
     return payment.captured_minor + payment.cancelled_minor == payment.authorized_minor
-
-
-# Writing
-
-
-def _still_ours(book: Book, claimed: Claimed) -> bool:
-    """Take the command's row; False where its lease ran out and another worker has it."""
-    column = table_of(Command).c
-    found = book.session.execute(
-        sa.select(column.lease, column.status).where(column.id == claimed.id).with_for_update()
-    ).one()
-    return bool(found.lease == claimed.lease and found.status == CommandStatus.RUNNING)
-
-
-def _write_attempt(book: Book, ran: Ran) -> None:
-    table = table_of(CommandAttempt)
-    book.session.execute(
-        sa.update(table)
-        .where(table.c.command_id == ran.claimed.id, table.c.number == ran.claimed.attempt)
-        .values(
-            latency_ms=ran.answer.latency_ms,
-            status=ran.answer.status,
-            code=ran.answer.code,
-            trace_id=ran.answer.trace_id,
-        )
-    )
-
-
-def _close(book: Book, ran: Ran, status: CommandStatus) -> None:
-    _set(book, ran, status=status, settled_at=book.real_now, lease=None, answer=_answer(ran))
-
-
-def _again(book: Book, ran: Ran, wait_s: float) -> None:
-    """Let the command wait; a courtesy that failed once holds up nobody any more."""
-    if ran.claimed.kind is CommandKind.READ_PAYMENT and _another_read_waits(book, ran):
-        _close(book, ran, CommandStatus.FAILED)
-        return
-    later = book.real_now + timedelta(seconds=wait_s)
-    values: dict[str, Any] = {"status": "waiting", "lease": None, "next_attempt_at": later}
-    if not ran.verdict.is_blocking:
-        values["is_serial"] = False
-    _set(book, ran, answer=_answer(ran), **values)
-
-
-def _another_read_waits(book: Book, ran: Ran) -> bool:
-    """Tell whether the payment's next read was decided while this one ran."""
-    column = table_of(Command).c
-    waiting = sa.select(column.id).where(
-        column.payment_id == ran.claimed.payment_id,
-        column.kind == CommandKind.READ_PAYMENT,
-        column.status == CommandStatus.WAITING,
-    )
-    return book.session.execute(waiting.limit(1)).first() is not None
-
-
-def _set(book: Book, ran: Ran, **values: Any) -> None:
-    table = table_of(Command)
-    book.session.execute(sa.update(table).where(table.c.id == ran.claimed.id).values(**values))
-
-
-def _answer(ran: Ran) -> dict[str, Any]:
-    answer = ran.answer
-    return {"status": answer.status, "code": answer.code, "traceId": answer.trace_id}
-
-
-def _show_problem(book: Book, invoice: InvoiceRecord, ran: Ran) -> None:
-    """Put the refusal, or the silence, where the merchant sees it."""
-    problem = {
-        "command": ran.claimed.kind,
-        "code": ran.answer.code,
-        "status": ran.answer.status,
-        "detail": problem_text(ran.answer.code, ran.answer.status),
-        "traceId": ran.answer.trace_id,
-        "at": rfc3339(book.now),
-    }
-    invoice.problem = problem
-    book.touch(invoice)
-
-
-def _clear_problem(book: Book, invoice: InvoiceRecord) -> None:
-    if invoice.problem is not None:
-        invoice.problem = None
-        book.touch(invoice)
-
-
-def _hold_or_release(book: Book, batch: Sequence[Ran]) -> None:
-    """Let a sales unit's commands wait while Vipps refuses its keys, and go on after that."""
-    last: dict[str, Ran] = {}
-    for ran in batch:
-        if ran.verdict.then is Then.HOLD or ran.answer.is_success:
-            last[ran.claimed.msn] = ran
-    for msn in sorted(last):  # in order: two transactions can't wait for each other
-        book.session.execute(_hold(book, last[msn]))
-
-
-def _hold(book: Book, ran: Ran) -> sa.Update:
-    table = table_of(SalesUnit)
-    mine = sa.update(table).where(table.c.msn == ran.claimed.msn)
-    if ran.verdict.then is not Then.HOLD:
-        free = {"held_since": None, "held_until": None, "held_because": None}
-        return mine.where(table.c.held_since.is_not(None)).values(free)
-    return mine.values(
-        held_since=sa.func.coalesce(table.c.held_since, book.real_now),
-        held_until=book.real_now + timedelta(seconds=ran.verdict.wait_s),
-        held_because=problem_text(ran.answer.code, ran.answer.status),
-    )

@@ -10,7 +10,7 @@ Locks are taken in one order everywhere: invoices by id, then the feed.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from service.kinds import CommandKind
 from service.ledger import posting
 from service.ledger.agenda import next_at
 from service.ledger.hashing import transition_hash
+from service.ledger.planning import Sealer, new_command, seal_body
 from service.ledger.resource import amounts_of, event_invoice, rfc3339
 from service.ledger.stored import StoredEvents
 from service.ledger.types import Ask, Evidence
@@ -40,13 +41,6 @@ from statemachine import Amounts, Decision, Facts, PaymentState, State, Trigger,
 T = TypeVar("T")
 
 LIVE_PAYMENT_STATES = (PaymentState.REQUESTED, PaymentState.CREATED)
-
-
-class Sealer(Protocol):
-    """Anything that seals: the vault, or one customer's box."""
-
-    def seal(self, plain: bytes, *, place: str) -> bytes:
-        """Encrypt for one place."""
 
 
 class Book:
@@ -300,52 +294,25 @@ class Book:
     ) -> None:
         """Decide a command to Vipps, to be executed after the commit.
 
-        Its id is its `Idempotency-Key` for ever (30 characters of Vipps's 50). `box` is
-        the customer's own where the body names a person."""
-        payment.command_count += 1
+        `box` is the customer's own where the body names a person."""
         self.rows.payments[payment.id] = payment
-        command_id = new_id("cmd")
-        sealed = _seal_body(body, box or self.vault, command_id)
+        row = new_command(payment, kind, now=self.real_now, after_s=after_s)
+        row["body"] = seal_body(body, box or self.vault, row["id"])
         self.rows.commands.append(
-            {
-                "id": command_id,
-                "msn": payment.msn,
-                "invoice_id": payment.invoice_id,
-                "payment_id": payment.id,
-                "number": payment.command_count,
-                "kind": kind,
-                "is_serial": True,
-                "idempotency_key": command_id,
-                "body": sealed,
-                "amount_minor": amount_minor,
-                "act_id": act_id,
-                "next_attempt_at": self.real_now + timedelta(seconds=after_s),
-                "created_at": self.real_now,
-            }
+            {**row, "is_serial": True, "amount_minor": amount_minor, "act_id": act_id}
         )
 
     def plan_read(self, payment: PaymentRecord, *, after_s: float = 0) -> None:
         """Have the payment's event log read; a read that already waits is hastened."""
-        due_at = self.real_now + timedelta(seconds=after_s)
         waiting = self.rows.reads.get(payment.id)
         if waiting is not None:
+            due_at = self.real_now + timedelta(seconds=after_s)
             waiting["next_attempt_at"] = min(waiting["next_attempt_at"], due_at)
             return
-        payment.command_count += 1
         self.rows.payments[payment.id] = payment
-        command_id = new_id("cmd")
-        self.rows.reads[payment.id] = {
-            "id": command_id,
-            "msn": payment.msn,
-            "invoice_id": payment.invoice_id,
-            "payment_id": payment.id,
-            "number": payment.command_count,
-            "kind": CommandKind.READ_PAYMENT,
-            "is_serial": False,
-            "idempotency_key": command_id,
-            "next_attempt_at": due_at,
-            "created_at": self.real_now,
-        }
+        read = CommandKind.READ_PAYMENT
+        row = new_command(payment, read, now=self.real_now, after_s=after_s)
+        self.rows.reads[payment.id] = {**row, "is_serial": False}
 
     def open_commands(self, invoice: InvoiceRecord) -> Sequence[Command]:
         """Return the invoice's commands whose outcome is not known yet, reads left out."""
@@ -401,9 +368,3 @@ def _columns(statement: sa.Select[Any]) -> sa.Select[Any]:
     """Select the entity's columns as plain rows: the ORM's objects cost ten times more."""
     entity = statement.column_descriptions[0]["entity"]
     return statement.with_only_columns(*entity.__table__.c, maintain_column_froms=True)
-
-
-def _seal_body(body: Mapping[str, Any] | None, box: Sealer, command_id: str) -> bytes | None:
-    if body is None:
-        return None
-    return box.seal(orjson.dumps(body), place=f"command:{command_id}:body")

@@ -90,7 +90,7 @@ class Acts:
                 raise Refused(
                     409, refused.title, detail=refused.detail, faults=refused.faults
                 ) from refused
-            return self._inspect(self._world.payments.rows[payment.key])
+            return self._inspect(self._world.payments.get(payment.key) or payment)
 
         return serve
 

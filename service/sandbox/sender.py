@@ -1,7 +1,6 @@
 """One attempt at one webhook, with the headers that real ones carry."""
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -32,9 +31,7 @@ class Sender:
         # Neither redirects, proxies nor cookies: what is signed goes where it was registered,
         # and how many connections there are is bounded by how many attempts are in flight.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=ssl.create_default_context()
-            ),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,

@@ -1,0 +1,123 @@
+"""Writing what became of commands: their rows, their tries, and what merchants see of it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.commands.claim import Claimed
+from service.commands.run import Ran
+from service.kinds import CommandKind
+from service.ledger.book import Book
+from service.ledger.resource import rfc3339
+from service.store.inserts import table_of
+from service.store.tables import Command, CommandAttempt, CommandStatus, InvoiceRecord, SalesUnit
+from service.vipps import Then
+from service.vipps.problem_texts import problem_text
+
+
+def still_ours(book: Book, claimed: Claimed) -> bool:
+    """Take the command's row; False where its lease ran out and another worker has it."""
+    column = table_of(Command).c
+    found = book.session.execute(
+        sa.select(column.lease, column.status).where(column.id == claimed.id).with_for_update()
+    ).one()
+    return bool(found.lease == claimed.lease and found.status == CommandStatus.RUNNING)
+
+
+def write_attempt(book: Book, ran: Ran) -> None:
+    """Note what one try gave."""
+    table = table_of(CommandAttempt)
+    book.session.execute(
+        sa.update(table)
+        .where(table.c.command_id == ran.claimed.id, table.c.number == ran.claimed.attempt)
+        .values(
+            latency_ms=ran.answer.latency_ms,
+            status=ran.answer.status,
+            code=ran.answer.code,
+            trace_id=ran.answer.trace_id,
+        )
+    )
+
+
+def close(book: Book, ran: Ran, status: CommandStatus) -> None:
+    """Settle the command for good."""
+    _set(book, ran, status=status, settled_at=book.real_now, lease=None, answer=_answer(ran))
+
+
+def again(book: Book, ran: Ran, wait_s: float) -> None:
+    """Let the command wait; a courtesy that failed once holds up nobody any more."""
+    if ran.claimed.kind is CommandKind.READ_PAYMENT and _another_read_waits(book, ran):
+        close(book, ran, CommandStatus.FAILED)
+        return
+    later = book.real_now + timedelta(seconds=wait_s)
+    values: dict[str, Any] = {"status": "waiting", "lease": None, "next_attempt_at": later}
+    if not ran.verdict.is_blocking:
+        values["is_serial"] = False
+    _set(book, ran, answer=_answer(ran), **values)
+
+
+def _another_read_waits(book: Book, ran: Ran) -> bool:
+    """Tell whether the payment's next read was decided while this one ran."""
+    column = table_of(Command).c
+    waiting = sa.select(column.id).where(
+        column.payment_id == ran.claimed.payment_id,
+        column.kind == CommandKind.READ_PAYMENT,
+        column.status == CommandStatus.WAITING,
+    )
+    return book.session.execute(waiting.limit(1)).first() is not None
+
+
+def _set(book: Book, ran: Ran, **values: Any) -> None:
+    table = table_of(Command)
+    book.session.execute(sa.update(table).where(table.c.id == ran.claimed.id).values(**values))
+
+
+def _answer(ran: Ran) -> dict[str, Any]:
+    answer = ran.answer
+    return {"status": answer.status, "code": answer.code, "traceId": answer.trace_id}
+
+
+def show_problem(book: Book, invoice: InvoiceRecord, ran: Ran) -> None:
+    """Put the refusal, or the silence, where the merchant sees it."""
+    problem = {
+        "command": ran.claimed.kind,
+        "code": ran.answer.code,
+        "status": ran.answer.status,
+        "detail": problem_text(ran.answer.code, ran.answer.status),
+        "traceId": ran.answer.trace_id,
+        "at": rfc3339(book.now),
+    }
+    invoice.problem = problem
+    book.touch(invoice)
+
+
+def clear_problem(book: Book, invoice: InvoiceRecord) -> None:
+    """Take away the problem that a success has ended."""
+    if invoice.problem is not None:
+        invoice.problem = None
+        book.touch(invoice)
+
+
+def hold_or_release(book: Book, batch: Sequence[Ran]) -> None:
+    """Let a sales unit's commands wait while Vipps refuses its keys, and go on after that."""
+    last: dict[str, Ran] = {}
+    for ran in batch:
+        if ran.verdict.then is Then.HOLD or ran.answer.is_success:
+            last[ran.claimed.msn] = ran
+    for msn in sorted(last):  # in order: two transactions can't wait for each other
+        book.session.execute(_hold(book, last[msn]))
+
+
+def _hold(book: Book, ran: Ran) -> sa.Update:
+    table = table_of(SalesUnit)
+    mine = sa.update(table).where(table.c.msn == ran.claimed.msn)
+    if ran.verdict.then is not Then.HOLD:
+        free = {"held_since": None, "held_until": None, "held_because": None}
+        return mine.where(table.c.held_since.is_not(None)).values(free)
+    return mine.values(
+        held_since=sa.func.coalesce(table.c.held_since, book.real_now),
+        held_until=book.real_now + timedelta(seconds=ran.verdict.wait_s),
+        held_because=problem_text(ran.answer.code, ran.answer.status),
+    )
