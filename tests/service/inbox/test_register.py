@@ -39,7 +39,7 @@ def desk(database: Database) -> Desk:
 
 def _secret(desk: Desk) -> str:
     with desk.context.database.snapshot() as session:
-        (registered,) = read_active(session, desk.context.vault)[MSN]
+        (registered,) = read_active(session, desk.context.vault, now=desk.context.clock.now())[MSN]
     return registered.secrets[-1]
 
 
