@@ -18,6 +18,7 @@ from service.ledger.invoices import require_ahead
 from service.ledger.payments import start_payment
 from service.ledger.resource import actions_of, amounts_of
 from service.ledger.types import Ask, Evidence
+from service.ledger.under_way import total_minor, under_way
 from service.ledger.withdrawing import withdraw
 from service.store.tables import Command, Invoice, InvoiceRecord, PaymentRecord
 from statemachine import State, Trigger
@@ -91,10 +92,11 @@ def cancel(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
 def capture(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Take reserved money; no amount = all that remains. Raises: Conflict, InvalidInput."""
     require(invoice, "capture")
-    under_way = money_under_way(book, invoice)
-    if _is_being_released(invoice, under_way):
+    open_ones = under_way(book, invoice)
+    if _is_being_released(invoice, open_ones):
         raise Conflict("being_released", "the reservation is being released")
-    remaining = amounts_of(invoice).remaining_to_capture - sum_of(under_way, CommandKind.CAPTURE)
+    asked_for = total_minor(open_ones, CommandKind.CAPTURE)
+    remaining = amounts_of(invoice).remaining_to_capture - asked_for
     _take(book, invoice, ask, CommandKind.CAPTURE, remaining)
 
 
@@ -103,8 +105,9 @@ def refund(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
 
     Raises: Conflict, InvalidInput."""
     require(invoice, "refund")
-    under_way = money_under_way(book, invoice)
-    remaining = amounts_of(invoice).remaining_to_refund - sum_of(under_way, CommandKind.REFUND)
+    open_ones = under_way(book, invoice)
+    asked_for = total_minor(open_ones, CommandKind.REFUND)
+    remaining = amounts_of(invoice).remaining_to_refund - asked_for
     _take(book, invoice, ask, CommandKind.REFUND, remaining)
 
 
@@ -142,19 +145,20 @@ def _reopen(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
 
 
 def _release(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
-    under_way = money_under_way(book, invoice)
-    remaining = amounts_of(invoice).remaining_to_capture - sum_of(under_way, CommandKind.CAPTURE)
+    open_ones = under_way(book, invoice)
+    asked_for = total_minor(open_ones, CommandKind.CAPTURE)
+    remaining = amounts_of(invoice).remaining_to_capture - asked_for
     if ask.amount_minor is not None and ask.amount_minor != remaining:
         reason = f"cancel releases all that remains: {remaining}"
         raise InvalidInput(FieldError("amount", reason))
-    if _is_being_released(invoice, under_way):
+    if _is_being_released(invoice, open_ones):
         return  # asked already: Vipps releases the whole rest, once
     _plan_release(book, invoice, book.record_act(invoice, "cancel", ask))
 
 
 def release_rest(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
     """Have what is reserved released, unless nothing is, or that is under way already."""
-    is_asked = _is_being_released(invoice, money_under_way(book, invoice))
+    is_asked = _is_being_released(invoice, under_way(book, invoice))
     if amounts_of(invoice).remaining_to_capture > 0 and not is_asked:
         _plan_release(book, invoice, evidence)
 
@@ -178,25 +182,8 @@ def _take(book: Book, invoice: InvoiceRecord, ask: Ask, kind: CommandKind, remai
     book.touch(invoice)
 
 
-def money_under_way(book: Book, invoice: InvoiceRecord) -> list[Command]:
-    """Return the open commands about the invoice's money.
-
-    Not those of another payment of its chain, and not the withdrawal of a request that the
-    customer has approved meanwhile: it will find nothing to withdraw."""
-    return [
-        command
-        for command in book.open_commands(invoice)
-        if command.payment_id == invoice.authorized_by and command.body is None
-    ]
-
-
-def _is_being_released(invoice: InvoiceRecord, under_way: Sequence[Command]) -> bool:
+def _is_being_released(invoice: InvoiceRecord, open_ones: Sequence[Command]) -> bool:
     """Tell whether the rest is asked for, or is once a read has confirmed the approval."""
     return invoice.closing is not None or any(
-        command.kind == CommandKind.CANCEL_PAYMENT for command in under_way
+        command.kind == CommandKind.CANCEL_PAYMENT for command in open_ones
     )
-
-
-def sum_of(under_way: Sequence[Command], kind: CommandKind) -> int:
-    """Return how much the commands of one kind move, in minor units."""
-    return sum(command.amount_minor or 0 for command in under_way if command.kind == kind)

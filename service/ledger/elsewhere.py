@@ -14,14 +14,13 @@ from service.errors import Conflict
 from service.kinds import CommandKind
 from service.ledger.acts import (
     authorizing_payment,
-    money_under_way,
     release_rest,
     require,
-    sum_of,
 )
 from service.ledger.book import Book
 from service.ledger.resource import amounts_of, rfc3339
 from service.ledger.types import Ask
+from service.ledger.under_way import total_minor, under_way
 from service.ledger.withdrawing import withdraw
 from service.store.tables import Command, CommandStatus, InvoiceRecord, PaymentRecord
 from statemachine import State
@@ -94,13 +93,13 @@ def _refund_rest(
     book: Book, invoice: InvoiceRecord, payment: PaymentRecord, *, act_id: str | None = None
 ) -> None:
     """Decide to give back what is captured and not being given back already."""
-    under_way = sum_of(money_under_way(book, invoice), CommandKind.REFUND)
+    asked_for = total_minor(under_way(book, invoice), CommandKind.REFUND)
     planned = sum(
         row["amount_minor"]
         for row in book.rows.commands
         if row["payment_id"] == payment.id and row["kind"] == CommandKind.REFUND
     )
-    rest = amounts_of(payment).remaining_to_refund - under_way - planned
+    rest = amounts_of(payment).remaining_to_refund - asked_for - planned
     if rest > 0:
         book.plan(payment, CommandKind.REFUND, amount_minor=rest, act_id=act_id)
 

@@ -24,6 +24,7 @@ from tests.builders import (
     a_pushed_desk,
     an_authorized_desk,
 )
+from tests.service.commands.running import claimed_one
 
 Acting = Callable[[Book, InvoiceRecord, Ask], None]
 
@@ -90,6 +91,29 @@ def test_capture_counts_what_is_under_way(database: Database) -> None:
     assert [c.amount_minor for c in desk.commands("capture")] == [150_000, 50_000]
     assert desk.invoice().captured_minor == 0
     assert vipps.sums()[1] == 0
+
+
+def test_capture_told_before_its_answer_is_counted_once(database: Database) -> None:
+    """When I hear of one capture, all that remains can be asked for, to the last øre."""
+    desk, vipps = an_authorized_desk(database)
+    desk.act(capture, amount_minor=500)
+    one = claimed_one(desk, "capture")
+
+    desk.report(vipps.happens("CAPTURED", amount_minor=500, idempotencyKey=one.idempotency_key))
+    desk.act(capture)
+
+    assert [c.amount_minor for c in desk.commands("capture")] == [500, AMOUNT - 500]
+
+
+def test_capture_by_somebody_else_leaves_ours_counted(database: Database) -> None:
+    """What was captured elsewhere is not mistaken for what we asked for."""
+    desk, vipps = an_authorized_desk(database)
+    desk.act(capture, amount_minor=500)
+    claimed_one(desk, "capture")
+
+    desk.report(vipps.happens("CAPTURED", amount_minor=700, idempotencyKey="by-hand"))
+
+    assert _refusal(desk, capture, amount_minor=AMOUNT - 1_199) == "amount_too_high"
 
 
 def test_capture_that_failed_can_be_asked_for_again(database: Database) -> None:
