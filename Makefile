@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fmt lock screenshots
+.PHONY: help setup run demo test torture check fmt lock screenshots
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: $(STAMP) ## Play a whole story in the terminal, in under a minute
 
 test: $(STAMP) ## Run every test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+torture: $(STAMP) ## Run for hours: 100 000 random histories, then 1 000 kills under load
+	$(BIN)/python -m tests.torture --histories 100000 --kills 1000
 
 check: $(STAMP) ## Check format, lint, types, imports, and the two cores' coverage
 	$(BIN)/ruff format --check $(CODE)

@@ -15,6 +15,8 @@ from starlette.routing import BaseRoute, Route
 from service.api.routes import api_routes, exception_handlers
 from service.api.running import Running
 from service.clock import Clock
+from service.clockwork.attendant import Attendant
+from service.clockwork.registrations import RegistrationKeeper
 from service.commands.worker import CommandWorker
 from service.context import Context
 from service.errors import ServiceError
@@ -111,6 +113,9 @@ async def working(
             end_leases_of_the_dead(context.database, now=context.clock.now())
             commands = CommandWorker(context, client, dice=SystemRandom())
             tasks["commands"] = asyncio.create_task(commands.run(stop))
+            tasks["clockwork"] = asyncio.create_task(Attendant(context).run(stop))
+            keeper = RegistrationKeeper(context, client)
+            tasks["registrations"] = asyncio.create_task(keeper.run(stop))
             tasks["deliveries"] = asyncio.create_task(Deliverer(context, egress).run(stop))
         running.workers = {name: partial(_is_running, task) for name, task in tasks.items()}
         if context.settings.has_built_in_sandbox:

@@ -6,6 +6,7 @@ events mean for it, `actions.py` what a merchant can do, `diagram.py` draws it.
 
 from statemachine.actions import available_actions
 from statemachine.amounts import Amounts
+from statemachine.case import ENDS
 from statemachine.diagram import as_json, mermaid
 from statemachine.errors import GuardFailed, MachineError, TransitionRefused
 from statemachine.guards import Facts, Guard, Reason
@@ -25,6 +26,7 @@ from statemachine.table import RULES, TERMINAL_STATES, Rule, State, Trigger
 from statemachine.vipps_events import EVENT_TABLE, judge
 
 __all__ = [
+    "ENDS",
     "EVENT_TABLE",
     "NOTHING_KNOWN",
     "RULES",

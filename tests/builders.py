@@ -143,6 +143,8 @@ class VippsPayment:
     amount_minor: int = AMOUNT
     at: datetime = NOW
     state: str = "CREATED"
+    currency: str = "NOK"
+    guaranteed_until: datetime | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def happens(self, *names: str, amount_minor: int | None = None, **changed: Any) -> bytes:
@@ -153,7 +155,7 @@ class VippsPayment:
                 reference=self.reference,
                 pspReference=f"psp-{self.reference}-{len(self.events)}",
                 timestamp=(self.at + timedelta(seconds=len(self.events))).isoformat(),
-                amount=nok(self.amount_minor if amount_minor is None else amount_minor),
+                amount=self.money(self.amount_minor if amount_minor is None else amount_minor),
                 **changed,
             )
             del event["msn"]
@@ -161,6 +163,10 @@ class VippsPayment:
             if name not in ("CAPTURED", "REFUNDED", "CANCELLED") and event["success"]:
                 self.state = name
         return self.webhooks()[-1]
+
+    def money(self, value: int) -> dict[str, Any]:
+        """Return an amount in the payment's currency."""
+        return {"currency": self.currency, "value": value}
 
     def webhooks(self) -> list[bytes]:
         """Return the bodies that Vipps would post, in their order."""
@@ -191,14 +197,19 @@ class VippsPayment:
             "reference": self.reference,
             "pspReference": f"psp-{self.reference}",
             "state": self.state,
-            "amount": nok(self.amount_minor),
-            "aggregate": {n: nok(v) for n, v in zip(names, self.sums(), strict=True)},
+            "amount": self.money(self.amount_minor),
+            "aggregate": {n: self.money(v) for n, v in zip(names, self.sums(), strict=True)},
             "metadata": {"betalbar": invoice_id},
+            "captureGuaranteedUntil": _text(self.guaranteed_until),
         }
 
     def snapshot(self, invoice_id: str = "inv_unknown") -> PaymentSnapshot:
         """Return what a read of the payment gives."""
         return read_payment(self.body(invoice_id), BASE_URL)
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 @dataclass(slots=True)
@@ -244,12 +255,14 @@ class Desk:
         batch = [received(body, at=self.now()) for body in bodies]
         return self.write(lambda book: record(book, batch))
 
-    def read(self, vipps: VippsPayment) -> None:
+    def read(self, vipps: VippsPayment, *, read_id: str = "cmd") -> None:
         """Take in a read of a payment."""
 
         def work(book: Book) -> None:
             invoice, payment = book.payment(self.payment(vipps.reference).id)
-            take_in(book, invoice, payment, vipps.log(), vipps.snapshot(invoice.id))
+            take_in(
+                book, invoice, payment, vipps.log(), vipps.snapshot(invoice.id), read_id=read_id
+            )
 
         self.write(work)
 
@@ -275,9 +288,10 @@ class Desk:
         found: Payment = self.all(Payment, Payment.reference == reference)[0]
         return found
 
-    def history(self) -> list[str]:
+    def history(self, reference: str | None = None) -> list[str]:
         """Return every transition as `trigger>state by source`, in their order."""
-        rows: Sequence[Transition] = self.all(Transition)
+        of_one = (Transition.invoice_id == self.invoice(reference).id,) if reference else ()
+        rows: Sequence[Transition] = self.all(Transition, *of_one)
         return [f"{r.trigger}>{r.to_state} by {r.source}" for r in rows]
 
     def outcomes(self) -> list[tuple[str, str]]:

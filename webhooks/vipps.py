@@ -87,11 +87,11 @@ def verify(
     claimed_hash = _required(headers, b"x-ms-content-sha256")
     _check_coding(headers)
     _check_date(date, now, tolerance_s)
-    content_hash = _content_hash(request.body)
+    actual_hash = content_hash(request.body)
     # The encoded forms are compared: two base64 texts can decode to the same bytes.
-    if not hmac.compare_digest(content_hash, claimed_hash):
+    if not hmac.compare_digest(actual_hash, claimed_hash):
         raise ContentMismatch
-    text = _string_to_sign(request, date, content_hash)
+    text = _string_to_sign(request, date, actual_hash)
     return _matching_secret(text, secrets, authorization)
 
 
@@ -108,16 +108,23 @@ def sign(
 
     `Host` is not among them: the HTTP client sets it. Source: as `verify`.
     """
-    date, content_hash = format_http_date(at), _content_hash(body)
+    date, body_hash = format_http_date(at), content_hash(body)
     request = SignedRequest(method, path_and_query, host, (), body)
-    text = _string_to_sign(request, date.encode(), content_hash)
-    authorization = _expected(text, secret.encode()).decode()
+    signed = authorization_for(request, secret.encode(), date=date.encode(), body_hash=body_hash)
+    authorization = signed.decode()
     return {
         "X-Ms-Date": date,
-        "X-Ms-Content-Sha256": content_hash.decode(),
+        "X-Ms-Content-Sha256": body_hash.decode(),
         "Authorization": authorization,
         "X-Vipps-Authorization": authorization,
     }
+
+
+def authorization_for(
+    request: SignedRequest, key: bytes, *, date: bytes, body_hash: bytes
+) -> bytes:
+    """Return the header that signs this date and body hash for the request's address."""
+    return _expected(_string_to_sign(request, date, body_hash), key)
 
 
 def _read_headers(pairs: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -165,7 +172,8 @@ def _check_date(value: bytes, now: datetime, tolerance_s: int) -> None:
         raise StaleTimestamp
 
 
-def _content_hash(body: bytes) -> bytes:
+def content_hash(body: bytes) -> bytes:
+    """Return what `X-Ms-Content-Sha256` must be for this body."""
     return b64encode(hashlib.sha256(body).digest())
 
 

@@ -31,5 +31,5 @@ def response(answer: Answer, trace_id: str, *, media_type: str = "application/js
     """Return the HTTP response of an answer, with the headers that each one has."""
     headers = {**_ALWAYS, "X-Trace-Id": trace_id, **answer.headers}
     if answer.body:
-        headers["Content-Type"] = media_type
+        headers.setdefault("Content-Type", media_type)
     return Response(answer.body, answer.status, headers)

@@ -13,7 +13,7 @@ from service.api.running import Running
 from service.context import Context
 from service.errors import DatabaseAway, SchemaOutdated
 from service.store.schema import require_current
-from service.store.tables import SalesUnit
+from service.store.tables import Registration, SalesUnit
 
 
 async def healthz(_: Request) -> Answer:
@@ -29,27 +29,38 @@ def readyz(context: Context, running: Running) -> OpenHandler:
 
     async def handle(_: Request) -> Answer:
         workers = {name: is_running() for name, is_running in running.workers.items()}
-        database, held = await to_thread.run_sync(_look, context)
+        database, held, missing = await to_thread.run_sync(_look, context)
         is_ready = database == "ok" and all(workers.values())
         found: dict[str, Any] = {
             "status": "ready" if is_ready else "not_ready",
             "database": database,
             "workers": workers,
             "heldSalesUnits": held,
+            "missingRegistrations": missing,
         }
         return json_answer(found, status=200 if is_ready else 503)
 
     return handle
 
 
-def _look(context: Context) -> tuple[str, list[str]]:
-    """Return how the database is, and which sales units are held."""
+def _look(context: Context) -> tuple[str, list[str], list[str]]:
+    """Return how the database is, whose commands wait, and whose webhooks Vipps has dropped."""
     try:
         require_current(context.database)
         with context.database.snapshot() as session:
             held = sa.select(col(SalesUnit.msn)).where(col(SalesUnit.held_since).is_not(None))
-            return "ok", list(session.scalars(held.order_by(col(SalesUnit.msn))))
+            missing = (
+                sa.select(col(Registration.msn))
+                .where(
+                    col(Registration.missing_since).is_not(None),
+                    col(Registration.retired_at).is_(None),
+                )
+                .distinct()
+            )
+            held_msns = session.scalars(held.order_by(col(SalesUnit.msn)))
+            missing_msns = session.scalars(missing.order_by(col(Registration.msn)))
+            return "ok", list(held_msns), list(missing_msns)
     except DatabaseAway:
-        return "away", []
+        return "away", [], []
     except SchemaOutdated:
-        return "outdated", []
+        return "outdated", [], []

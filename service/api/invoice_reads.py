@@ -47,7 +47,7 @@ async def one_invoice(call: Call) -> Answer:
     reference = reference_of(call)
 
     def work(session: Session) -> Answer:
-        invoice = _find(session, call.caller.msn, reference)
+        invoice = find_invoice(session, call.caller.msn, reference)
         return stored_invoice_answer(session, call.context, invoice, status=200)
 
     return await call.read(work)
@@ -61,7 +61,7 @@ async def list_transitions(call: Call) -> Answer:
     after = read_position(cursor, list_name, msn) if cursor is not None else 0
 
     def work(session: Session) -> dict[str, Any]:
-        invoice = _find(session, msn, reference)
+        invoice = find_invoice(session, msn, reference)
         history = sa.select(Transition).where(
             col(Transition.invoice_id) == invoice.id, col(Transition.sequence) > after
         )
@@ -74,7 +74,8 @@ async def list_transitions(call: Call) -> Answer:
     return json_answer(await call.read(work))
 
 
-def _find(session: Session, msn: str, reference: str) -> Invoice:
+def find_invoice(session: Session, msn: str, reference: str) -> Invoice:
+    """Return a sales unit's invoice by its name. Raises: NotFound."""
     named = sa.select(Invoice).where(col(Invoice.msn) == msn, col(Invoice.reference) == reference)
     found = session.scalars(named).one_or_none()
     if found is None:

@@ -14,12 +14,21 @@ from service.api.fields import REFERENCE
 from service.api.mutations import Effect, perform, read_mutation
 from service.api.query import Query
 from service.api.resources import invoice_answer
-from service.api.schemas import ActIn, Body, InvoiceIn, Money, PushIn, SoftDismissIn
+from service.api.schemas import (
+    ActIn,
+    Body,
+    InvoiceIn,
+    Money,
+    PaidElsewhereIn,
+    PushIn,
+    SoftDismissIn,
+)
 from service.api.waiting import Watch, is_under_way
 from service.context import Context
 from service.errors import Conflict, FieldError, InvalidInput, NotFound
 from service.ledger import acts
 from service.ledger.book import Book
+from service.ledger.elsewhere import PaidElsewhere, paid_elsewhere
 from service.ledger.invoices import create_invoice
 from service.ledger.resource import actions_of
 from service.ledger.types import Ask
@@ -139,6 +148,11 @@ def _refund(book: Book, invoice: InvoiceRecord, ask: Ask, _: ActIn) -> None:
     acts.refund(book, invoice, ask)
 
 
+def _paid_elsewhere(book: Book, invoice: InvoiceRecord, ask: Ask, body: PaidElsewhereIn) -> None:
+    paid = PaidElsewhere(body.channel, body.paid_at, body.note, body.refund)
+    paid_elsewhere(book, invoice, ask, paid)
+
+
 # By the last part of the path, which is also the action's name in `availableActions`.
 ACTS: dict[str, Handler] = {
     "push": _handler(PushIn, _push),
@@ -146,4 +160,5 @@ ACTS: dict[str, Handler] = {
     "cancel": _handler(ActIn, _cancel),
     "capture": _handler(ActIn, _capture),
     "refund": _handler(ActIn, _refund),
+    "paid-elsewhere": _handler(PaidElsewhereIn, _paid_elsewhere),
 }

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from service.api import discovery, events, invoice_reads, invoices, subscriptions
+from service.api import discovery, events, invoice_reads, invoices, reports, subscriptions
 from service.api.calls import Handler, answer_http_error, keyed_route, open_route
 from service.api.health import healthz, readyz
 from service.api.running import Running
@@ -36,9 +36,11 @@ def _addresses() -> dict[str, dict[str, Handler]]:
     return {
         "/v1/invoices": {"GET": invoice_reads.list_invoices, "POST": invoices.create},
         one: {"GET": invoice_reads.one_invoice},
+        f"{one}/evidence": {"GET": reports.evidence},
         f"{one}/transitions": {"GET": invoice_reads.list_transitions},
         **{f"{one}/{name}": {"POST": handler} for name, handler in invoices.ACTS.items()},
         "/v1/events": {"GET": events.list_events},
+        "/v1/reports/daily": {"GET": reports.daily},
         "/v1/machine": {"GET": discovery.machine},
         "/v1/signing-keys": {"GET": discovery.signing_keys},
     }

@@ -104,8 +104,8 @@ class InvoiceIn(Body):
             yield FieldError("orderLines", "do not sum up to the amount")
         if self.metadata and len(orjson.dumps(self.metadata)) > METADATA_BYTES_MAX:
             yield FieldError("metadata", f"is larger than {METADATA_BYTES_MAX} bytes")
-        if self.replaces is not None:
-            yield FieldError("replaces", "is not available yet")
+        if self.replaces is not None and self.replaces == self.reference:
+            yield FieldError("replaces", "is the invoice itself")
 
     def _customer_contradictions(self) -> Iterator[FieldError]:
         customer = self.customer
@@ -136,6 +136,15 @@ class SoftDismissIn(Body):
     """`POST …/soft-dismiss`: moves no money, so there is no amount."""
 
     reason: fields.Reason | None = None
+
+
+class PaidElsewhereIn(Body):
+    """`POST …/paid-elsewhere`."""
+
+    channel: fields.Label
+    paid_at: fields.Instant | None = None
+    note: fields.Reason | None = None
+    refund: bool = False
 
 
 class NothingIn(Body):

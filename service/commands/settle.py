@@ -51,7 +51,8 @@ def _settle_one(book: Book, ran: Ran) -> bool:
     invoice = book.invoice(claimed.invoice_id)
     payment = next(p for p in book.payments(invoice) if p.id == claimed.payment_id)
     if ran.reading is not None and not _is_strangers(ran, ran.reading):
-        take_in(book, invoice, payment, ran.reading.log, ran.reading.snapshot)
+        reading = ran.reading
+        take_in(book, invoice, payment, reading.log, reading.snapshot, read_id=claimed.id)
     _THEN[ran.verdict.then](book, ran, invoice, payment)
     return True
 

@@ -13,6 +13,7 @@ from service.context import Context
 from service.errors import DatabaseAway
 from service.group_commit import GroupCommit, NotStored, Overloaded
 from service.ids import new_id
+from service.inbox.refusals import Refusals, Refused
 from service.inbox.registrations import Registered, Registrations
 from service.ledger.book import write
 from service.ledger.received import Received
@@ -23,6 +24,8 @@ from webhooks.vipps import SignedRequest, verify
 from webhooks.vipps_event import VippsEvent, parse
 
 BODY_BYTES_MAX = 64 * 1024
+# Together well over half a second: as long as it takes to keep a new secret on a busy machine.
+READINGS_MAX = 5
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +45,7 @@ class Receiver:
         """Start with an empty queue."""
         self._context = context
         self._registrations = Registrations(context)
+        self._refusals = Refusals(context)
         self._commits: GroupCommit[Received, Outcome] = GroupCommit(self._store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +61,7 @@ class Receiver:
     async def drain(self) -> None:
         """Return when every accepted event is committed."""
         await self._commits.drain()
+        await self._refusals.drain()
 
     async def _answer(self, scope: Scope, receive: Receive) -> int:
         if scope["method"] != "POST":
@@ -64,28 +69,41 @@ class Receiver:
         msn = scope["path_params"]["msn"]
         try:
             body = await _read_body(scope, receive)
-            await self._verify(msn, scope, body)
+            if not await self._is_proven(msn, scope, body):
+                return 401
             outcome = await self._commits.submit(self._received(msn, body))
         except _TooLarge:
             return 413
-        except VerificationError as error:
-            log.warning("webhook_refused", sales_unit=msn[:10], reason=type(error).__name__)
-            return 401
         except (DatabaseAway, Overloaded, NotStored) as error:
             log.warning("webhook_not_stored", sales_unit=msn, reason=type(error).__name__)
             return 503
         log.info("webhook_stored", sales_unit=msn, outcome=outcome)
         return 200
 
-    async def _verify(self, msn: str, scope: Scope, body: bytes) -> None:
-        registered = await self._registrations.of(msn)
+    async def _is_proven(self, msn: str, scope: Scope, body: bytes) -> bool:
+        """Tell whether Vipps sent it; the reason why not goes to the log alone."""
         try:
-            self._verify_any(registered, scope, body)
-        except SignatureMismatch:
-            # A registration made by another process a moment ago may not be known here.
-            if not await self._registrations.read_again():
-                raise
-            self._verify_any(await self._registrations.of(msn), scope, body)
+            await self._verify(msn, scope, body)
+        except VerificationError as error:
+            reason = type(error).__name__
+            log.warning("webhook_refused", sales_unit=msn[:10], reason=reason)
+            now = self._context.clock.now()
+            self._refusals.note(Refused(msn, now, reason, _seen(scope), scope["headers"], body))
+            return False
+        return True
+
+    async def _verify(self, msn: str, scope: Scope, body: bytes) -> None:
+        tries = READINGS_MAX
+        while True:
+            registered = await self._registrations.of(msn)
+            try:
+                return self._verify_any(registered, scope, body)
+            except SignatureMismatch:
+                # A registration that another process is making may not be known here: Vipps uses
+                # its secret from the instant that it is made, a moment before we have kept it.
+                tries -= 1
+                if not tries or not await self._registrations.read_again():
+                    raise
 
     def _verify_any(self, registered: Sequence[Registered], scope: Scope, body: bytes) -> None:
         # An unknown sales unit costs one signature too, and looks the same from outside.
@@ -121,6 +139,18 @@ class Receiver:
 
     def _store(self, batch: Sequence[Received]) -> Sequence[Outcome]:
         return write(self._context, lambda book: record(book, batch))
+
+
+def _seen(scope: Scope) -> tuple[str, str]:
+    """Return the address by which a request came; whoever sent it chose that."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    query = scope.get("query_string", b"")
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return _text(host), _text(path + (b"?" + query if query else b""))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("ascii", "replace")[:500]
 
 
 def _parse(body: bytes) -> VippsEvent | MalformedEvent:

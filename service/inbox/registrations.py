@@ -18,7 +18,9 @@ from webhooks.vipps import authority_and_path
 # A new registration must work within seconds in every process; a secret that is tried in
 # vain makes the list be read again at once, but not more often than this.
 _FRESH = timedelta(seconds=5)
-_AGAIN = timedelta(seconds=1)
+_AGAIN = timedelta(seconds=0.2)
+# So many wait for that at once; a stranger's further requests are refused without it.
+_WAITING_MAX = 64
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ class Registrations:
         self._read_at: datetime | None = None
         self._by_msn: dict[str, tuple[Registered, ...]] = {}
         self._reading = asyncio.Lock()
+        self._waiting = 0
 
     async def of(self, msn: str) -> tuple[Registered, ...]:
         """Return a sales unit's registrations; empty where it has none or is unknown.
@@ -50,8 +53,20 @@ class Registrations:
         return self._by_msn.get(msn, ())
 
     async def read_again(self) -> bool:
-        """Read them anew after a mismatch; False where that was done just now."""
-        return await self._read_unless_newer_than(_AGAIN)
+        """Read them anew after a mismatch, a moment after the last time; False under a flood.
+
+        A secret is used by Vipps from the instant that it is made, and two requests signed with it
+        may come faster than we may read: the second one waits."""
+        if self._waiting >= _WAITING_MAX:
+            return await self._read_unless_newer_than(_AGAIN)
+        self._waiting += 1
+        try:
+            if not await self._read_unless_newer_than(_AGAIN):
+                await asyncio.sleep(_AGAIN.total_seconds())
+                await self._read_unless_newer_than(_AGAIN)
+        finally:
+            self._waiting -= 1
+        return True
 
     async def _read_unless_newer_than(self, age: timedelta) -> bool:
         if self._is_newer_than(age):
@@ -69,12 +84,15 @@ class Registrations:
 
     def _read(self) -> dict[str, tuple[Registered, ...]]:
         with self._context.database.snapshot() as session:
-            return read_active(session, self._context.vault)
+            return read_active(session, self._context.vault, now=self._context.clock.now())
 
 
-def read_active(session: Session, vault: Vault) -> dict[str, tuple[Registered, ...]]:
-    """Return every active registration by sales unit, secrets opened."""
-    active = sa.select(Registration).where(col(Registration.retired_at).is_(None))
+def read_active(
+    session: Session, vault: Vault, *, now: datetime
+) -> dict[str, tuple[Registered, ...]]:
+    """Return every registration that is not retired yet by sales unit, secrets opened."""
+    retired_at = col(Registration.retired_at)
+    active = sa.select(Registration).where(sa.or_(retired_at.is_(None), retired_at > now))
     by_address: dict[tuple[str, str], list[str]] = {}
     for row in session.scalars(active):
         try:

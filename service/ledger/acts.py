@@ -13,14 +13,15 @@ from sqlmodel import col
 from service.errors import Conflict, FieldError, InvalidInput
 from service.kinds import CommandKind
 from service.ledger.book import Book, live_payment
-from service.ledger.consequences import close_if_nothing_lives, withdraw_live
+from service.ledger.consequences import is_nothing_held, withdraw_live
 from service.ledger.invoices import require_ahead
 from service.ledger.payments import start_payment
 from service.ledger.resource import actions_of, amounts_of
 from service.ledger.types import Ask, Evidence
 from service.ledger.under_way import total_minor, under_way
-from service.store.tables import Command, CommandStatus, InvoiceRecord, PaymentRecord
-from statemachine import PaymentState, State, Trigger
+from service.ledger.withdrawing import withdraw
+from service.store.tables import Command, Invoice, InvoiceRecord, PaymentRecord
+from statemachine import State, Trigger
 
 
 def push(
@@ -34,9 +35,10 @@ def push(
     """Ask the customer again; an ended invoice is reopened, a live payment replaced.
 
     Raises: Conflict, InvalidInput."""
-    _require(invoice, "push")
+    require(invoice, "push")
     if invoice.closing is not None:
         raise Conflict("being_withdrawn", "the invoice is being withdrawn")
+    _require_only_one(book, invoice)
     evidence = book.record_act(invoice, "push", ask)
     _set_payable_until(book, invoice, payable_until)
     if not State(invoice.state).is_payable:
@@ -53,9 +55,23 @@ def push(
         book.touch(invoice, live)
 
 
+def _require_only_one(book: Book, invoice: InvoiceRecord) -> None:
+    """Check that the customer is asked for one of two invoices that replace each other.
+
+    The older one is read and not locked: locks are taken from old to new. Raises: Conflict."""
+    if invoice.replaced_by is not None:
+        raise Conflict("replaced_already", "another invoice replaces this one")
+    reference = invoice.terms.get("replaces")
+    older = sa.select(col(Invoice.state)).where(
+        col(Invoice.msn) == invoice.msn, col(Invoice.reference) == reference
+    )
+    if reference is not None and not is_nothing_held(book.session.execute(older).scalar_one()):
+        raise Conflict("replaced_is_open", f"{reference} can still be paid, or is")
+
+
 def soft_dismiss(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Note that the customer postponed it. Raises: Conflict."""
-    _require(invoice, "soft-dismiss")
+    require(invoice, "soft-dismiss")
     evidence = book.record_act(invoice, "soft-dismiss", ask)
     book.move(invoice, book.decide(invoice, Trigger.SOFT_DISMISS), evidence)
 
@@ -64,16 +80,18 @@ def cancel(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Withdraw the invoice before authorization; after it, release what is reserved.
 
     Raises: Conflict, InvalidInput (an amount that is not all that remains)."""
-    _require(invoice, "cancel")
+    require(invoice, "cancel")
     if not State(invoice.state).is_payable:
         _release(book, invoice, ask)
+    elif ask.amount_minor not in (None, invoice.amount_minor):
+        raise InvalidInput(FieldError("amount", "cancel takes the whole amount"))
     elif invoice.closing is None:
-        _withdraw(book, invoice, ask)
+        withdraw(book, invoice, book.record_act(invoice, "cancel", ask))
 
 
 def capture(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Take reserved money; no amount = all that remains. Raises: Conflict, InvalidInput."""
-    _require(invoice, "capture")
+    require(invoice, "capture")
     open_ones = under_way(book, invoice)
     if _is_being_released(invoice, open_ones):
         raise Conflict("being_released", "the reservation is being released")
@@ -86,7 +104,7 @@ def refund(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Give captured money back; no amount = all that remains.
 
     Raises: Conflict, InvalidInput."""
-    _require(invoice, "refund")
+    require(invoice, "refund")
     open_ones = under_way(book, invoice)
     asked_for = total_minor(open_ones, CommandKind.REFUND)
     remaining = amounts_of(invoice).remaining_to_refund - asked_for
@@ -101,7 +119,8 @@ def authorizing_payment(book: Book, invoice: InvoiceRecord) -> PaymentRecord:
     raise Conflict("not_authorized", "no payment has authorized this invoice")
 
 
-def _require(invoice: InvoiceRecord, action: str) -> None:
+def require(invoice: InvoiceRecord, action: str) -> None:
+    """Check that the action is possible now. Raises: Conflict, with those that are."""
     available = actions_of(invoice)
     if action not in available:
         detail = f"{action} is not possible while the invoice is {invoice.state}"
@@ -125,39 +144,6 @@ def _reopen(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
     book.move(invoice, decision, evidence)
 
 
-def _withdraw(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
-    """Start to terminate; it is done at once where Vipps holds nothing of it."""
-    if ask.amount_minor is not None and ask.amount_minor != invoice.amount_minor:
-        raise InvalidInput(FieldError("amount", "cancel takes the whole amount"))
-    evidence = book.record_act(invoice, "cancel", ask)
-    invoice.closing = evidence.id
-    book.touch(invoice)
-    live = live_payment(book.payments(invoice))
-    if live is not None and _was_never_tried(book, live):
-        live.state = PaymentState.REFUSED
-        book.touch(invoice, live)
-    close_if_nothing_lives(book, invoice)
-    if invoice.closing is not None and (live is None or live.replacement_flow is None):
-        withdraw_live(book, invoice, act_id=evidence.id)
-
-
-def _was_never_tried(book: Book, payment: PaymentRecord) -> bool:
-    """Drop a request that no worker has begun; False where Vipps may know of it."""
-    if payment.state != PaymentState.REQUESTED:
-        return False
-    untried = sa.update(Command).where(
-        col(Command.payment_id) == payment.id,
-        col(Command.status) == CommandStatus.WAITING,
-        col(Command.attempts) == 0,
-    )
-    drop = untried.values(status=CommandStatus.DROPPED, settled_at=book.real_now)
-    create = drop.where(col(Command.kind) == CommandKind.CREATE_PAYMENT)
-    if book.session.execute(create.returning(col(Command.id))).first() is None:
-        return False
-    book.session.execute(drop)  # what would have gone with it
-    return True
-
-
 def _release(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     open_ones = under_way(book, invoice)
     asked_for = total_minor(open_ones, CommandKind.CAPTURE)
@@ -167,7 +153,17 @@ def _release(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
         raise InvalidInput(FieldError("amount", reason))
     if _is_being_released(invoice, open_ones):
         return  # asked already: Vipps releases the whole rest, once
-    evidence = book.record_act(invoice, "cancel", ask)
+    _plan_release(book, invoice, book.record_act(invoice, "cancel", ask))
+
+
+def release_rest(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
+    """Have what is reserved released, unless nothing is, or that is under way already."""
+    is_asked = _is_being_released(invoice, under_way(book, invoice))
+    if amounts_of(invoice).remaining_to_capture > 0 and not is_asked:
+        _plan_release(book, invoice, evidence)
+
+
+def _plan_release(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
     payment = authorizing_payment(book, invoice)
     book.plan(payment, CommandKind.CANCEL_PAYMENT, act_id=evidence.id)
     book.touch(invoice)

@@ -21,6 +21,7 @@ from service.errors import NotFound
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger import posting
+from service.ledger.agenda import next_at
 from service.ledger.hashing import transition_hash
 from service.ledger.planning import Sealer, new_command, seal_body
 from service.ledger.resource import amounts_of, event_invoice, rfc3339
@@ -325,8 +326,16 @@ class Book:
             .order_by(col(Command.payment_id), col(Command.number))
         ).all()
 
+    def reschedule(self, invoice: InvoiceRecord) -> None:
+        """Have the time at which the invoice is due written, also where nothing else changed."""
+        self.rows.rescheduled[invoice.id] = invoice
+
     def post(self) -> None:
-        """Write everything that has changed."""
+        """Write everything that has changed, and when each invoice must be looked at again."""
+        changed = (self.rows.invoices, self.rows.rescheduled)
+        for invoice in {**changed[0], **changed[1]}.values():
+            unit = self.sales_unit(invoice.msn)
+            invoice.attend_at = next_at(invoice, self.payments(invoice), unit, self.now)
         posting.post(self.session, self.rows)
 
 

@@ -1,16 +1,30 @@
 """What follows from a verdict beside the transition: reads, releases, replacements."""
 
+import sqlalchemy as sa
+from sqlmodel import col
+
 from service.errors import Conflict
 from service.kinds import CommandKind
 from service.ledger.book import Book, live_payment
 from service.ledger.payments import start_payment
 from service.ledger.resource import rfc3339
-from service.store.tables import InvoiceRecord, PaymentRecord
-from statemachine import Outcome, Reaction, State, Trigger, Verdict
+from service.store.tables import Command, CommandStatus, InvoiceRecord, PaymentRecord
+from statemachine import Outcome, PaymentState, Reaction, State, Trigger, Verdict
 
 # The body that cancels only what the customer has not approved yet (facts, section 1). What
 # releases a reservation has none, and that tells the two apart.
 ONLY_BEFORE_AUTHORIZATION = {"cancelTransactionOnly": True}
+
+_NOTHING_HELD = frozenset(
+    (
+        State.ABORTED,
+        State.CANCELLED,
+        State.EXPIRED,
+        State.FAILED,
+        State.REFUNDED,
+        State.TERMINATED,
+    )
+)
 
 
 def after_verdict(
@@ -25,9 +39,10 @@ def after_verdict(
         # The release itself waits for a read that confirms it: `reading.take_in`.
         book.tell(invoice, "invoice.double_payment_detected", "authorized_when_closed")
     if Reaction.WITHDRAW_NEWER in verdict.reactions:
-        withdraw_live(book, invoice)
+        _withdraw_newer(book, invoice)
     if verdict.outcome is Outcome.APPLIED:
         _go_on(book, verdict, invoice, payment)
+        send_replacement(book, invoice)
 
 
 def flag(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, reason: str) -> None:
@@ -44,6 +59,33 @@ def withdraw_live(book: Book, invoice: InvoiceRecord, *, act_id: str | None = No
         book.plan(live, CommandKind.CANCEL_PAYMENT, body=ONLY_BEFORE_AUTHORIZATION, act_id=act_id)
 
 
+def _withdraw_newer(book: Book, invoice: InvoiceRecord) -> None:
+    """Take back the newer request; one that nobody has begun to make is never made."""
+    live = live_payment(book.payments(invoice))
+    if live is not None and drop_untried(book, live):
+        live.state = PaymentState.REFUSED
+        book.touch(invoice, live)
+    else:
+        withdraw_live(book, invoice)
+
+
+def drop_untried(book: Book, payment: PaymentRecord) -> bool:
+    """Drop a request that no worker has begun; False where Vipps may know of it."""
+    if payment.state != PaymentState.REQUESTED:
+        return False
+    untried = sa.update(Command).where(
+        col(Command.payment_id) == payment.id,
+        col(Command.status) == CommandStatus.WAITING,
+        col(Command.attempts) == 0,
+    )
+    drop = untried.values(status=CommandStatus.DROPPED, settled_at=book.real_now)
+    create = drop.where(col(Command.kind) == CommandKind.CREATE_PAYMENT)
+    if book.session.execute(create.returning(col(Command.id))).first() is None:
+        return False
+    book.session.execute(drop)  # what would have gone with it
+    return True
+
+
 def _go_on(book: Book, verdict: Verdict, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     decision = verdict.decision
     if decision is not None and decision.trigger is Trigger.AUTHORIZE:
@@ -51,6 +93,8 @@ def _go_on(book: Book, verdict: Verdict, invoice: InvoiceRecord, payment: Paymen
         payment.replacement_flow = None
         if invoice.closing is not None:
             invoice.automatic_capture_off = True
+        if invoice.paid_elsewhere is not None:
+            book.tell(invoice, "invoice.double_payment_detected", "paid_before_elsewhere")
     elif invoice.closing is not None:
         close_if_nothing_lives(book, invoice)
     elif live_payment(book.payments(invoice)) is None:
@@ -70,6 +114,25 @@ def close_if_nothing_lives(book: Book, invoice: InvoiceRecord) -> None:
         book.move(invoice, decision, book.evidence_of(invoice.closing))
     invoice.closing = None
     book.touch(invoice)
+    send_replacement(book, invoice)
+
+
+def is_nothing_held(state: str) -> bool:
+    """Tell whether nothing can be paid, and nothing is reserved or taken, in this state."""
+    return State(state) in _NOTHING_HELD
+
+
+def send_replacement(book: Book, invoice: InvoiceRecord) -> None:
+    """Send the corrected invoice, once nothing can be paid or is held on this one."""
+    if invoice.replaced_by is None or not is_nothing_held(invoice.state):
+        return
+    book.load([invoice.replaced_by])
+    corrected = book.invoice(invoice.replaced_by)
+    is_waiting = State(corrected.state).is_payable and not book.payments(corrected)
+    # By link nothing is made at Vipps before the customer clicks.
+    is_wanted = corrected.flow == "PUSH_MESSAGE" and corrected.terms.get("push", True)
+    if is_waiting and is_wanted and corrected.closing is None and corrected.problem is None:
+        ask_again(book, corrected, user_flow=corrected.flow)
 
 
 def replace(book: Book, invoice: InvoiceRecord, ended: PaymentRecord) -> None:
@@ -83,8 +146,8 @@ def replace(book: Book, invoice: InvoiceRecord, ended: PaymentRecord) -> None:
         _show_why_not(book, invoice, "invoice_closed", f"the invoice is {invoice.state} since")
 
 
-def ask_again(book: Book, invoice: InvoiceRecord, *, user_flow: str) -> None:
-    """Make the next payment by ourselves; where that can't be, show why.
+def ask_again(book: Book, invoice: InvoiceRecord, *, user_flow: str) -> bool:
+    """Make the next payment by ourselves; where that can't be, show why and return False.
 
     Nobody waits for an answer here, and what led here must be stored in any case."""
     try:
@@ -92,6 +155,8 @@ def ask_again(book: Book, invoice: InvoiceRecord, *, user_flow: str) -> None:
     except Conflict as refusal:
         _show_why_not(book, invoice, refusal.code, str(refusal))
         book.tell(invoice, "invoice.needs_attention", refusal.code)
+        return False
+    return True
 
 
 def _show_why_not(book: Book, invoice: InvoiceRecord, code: str, detail: str) -> None:

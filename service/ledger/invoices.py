@@ -8,12 +8,15 @@ from service.ids import new_id
 from service.ledger.book import Book
 from service.ledger.hashing import GENESIS
 from service.ledger.payments import claim_reference, start_payment
-from service.ledger.people import customer_of
+from service.ledger.people import customer_of, to_ask
 from service.ledger.types import Ask, NewInvoice
+from service.ledger.withdrawing import withdraw
 from service.settings import TIME_ZONES
 from service.store.tables import InvoiceRecord, SalesUnit
 from service.vault.vault import page_lookup
-from statemachine import Facts, Trigger, decide
+from statemachine import Facts, State, Trigger, decide
+
+_PAID = (State.AUTHORIZED, State.CAPTURED)
 
 # Without a due date the customer has as long as an invoice usually gives.
 DEFAULT_PAYABLE = timedelta(days=14)
@@ -39,9 +42,40 @@ def create_invoice(book: Book, msn: str, new: NewInvoice, ask: Ask) -> tuple[Inv
     evidence = book.record_act(invoice, "create", ask)
     facts = Facts(amount_minor=invoice.amount_minor)
     book.move(invoice, decide(None, Trigger.CREATE, facts), evidence)
-    if new.push and new.flow == "PUSH_MESSAGE":
+    is_waiting = _withdraw_replaced(book, invoice, ask)
+    if not is_waiting and new.push and new.flow == "PUSH_MESSAGE":
         start_payment(book, invoice, user_flow=new.flow, act_id=evidence.id)
     return invoice, True
+
+
+def _withdraw_replaced(book: Book, invoice: InvoiceRecord, ask: Ask) -> bool:
+    """Withdraw the invoice that this one corrects; tell whether that sends this one.
+
+    It is sent when the other has ended, now or later: nobody is asked for both."""
+    reference = invoice.terms.get("replaces")
+    if reference is None:
+        return False
+    found = book.find(invoice.msn, reference)
+    if found is None:
+        raise InvalidInput(FieldError("replaces", "there is no such invoice"))
+    book.load([found])
+    replaced = book.invoice(found)
+    if replaced.authorized_by is not None and State(replaced.state) in _PAID:
+        raise Conflict("replaced_is_paid", f"{reference} is {replaced.state}; release it first")
+    if replaced.replaced_by is not None:
+        raise Conflict(
+            "replaced_already", f"{reference} was replaced before; replace what replaced it"
+        )
+    if invoice.flow == "PUSH_MESSAGE" and invoice.terms["push"]:
+        # Nobody waits for the answer when it is sent: what refuses it must refuse it now.
+        to_ask(book, invoice, invoice.flow)
+    replaced.replaced_by = invoice.id
+    book.touch(replaced)
+    if not State(replaced.state).is_payable:
+        return False
+    if replaced.closing is None:
+        withdraw(book, replaced, book.record_act(replaced, "cancel", ask))
+    return True
 
 
 def _same_reference(book: Book, msn: str, new: NewInvoice) -> InvoiceRecord | None:

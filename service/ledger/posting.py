@@ -36,6 +36,7 @@ class Rows:
     new_invoices: list[InvoiceRecord] = field(default_factory=list)
     new_payments: list[PaymentRecord] = field(default_factory=list)
     invoices: dict[str, InvoiceRecord] = field(default_factory=dict)
+    rescheduled: dict[str, InvoiceRecord] = field(default_factory=dict)  # perhaps nothing else
     payments: dict[str, PaymentRecord] = field(default_factory=dict)
     acts: list[Row] = field(default_factory=list)
     vipps_events: list[Row] = field(default_factory=list)
@@ -67,6 +68,12 @@ def _update(model: type[SQLModel], fixed: frozenset[str]) -> tuple[sa.Update, tu
 _UPDATE_INVOICE, _INVOICE_NAMES = _update(Invoice, _FIXED_INVOICE)
 _UPDATE_PAYMENT, _PAYMENT_NAMES = _update(Payment, _FIXED_PAYMENT)
 
+_RESCHEDULE = (
+    sa.update(table_of(Invoice))
+    .where(table_of(Invoice).c.id == sa.bindparam("key"))
+    .values(attend_at=sa.bindparam("at"))
+)
+
 _vipps_event = table_of(StoredVippsEvent)
 _REJUDGE = (
     sa.update(_vipps_event)
@@ -93,6 +100,7 @@ def post(session: Session, rows: Rows) -> None:
     """Write all rows, then number and write the events of each sales unit's feed."""
     _insert(session, Invoice, [record.model_dump() for record in rows.new_invoices])
     _save_invoices(session, rows)
+    _reschedule(session, rows)
     _save_payments(session, rows)
     _insert(session, Payment, [record.model_dump() for record in rows.new_payments])
     _insert(session, Act, rows.acts)
@@ -119,6 +127,14 @@ def _save_invoices(session: Session, rows: Rows) -> None:
         record.version += 1
     if changed:
         session.execute(_UPDATE_INVOICE, [_changes(r, _INVOICE_NAMES) for r in changed])
+
+
+def _reschedule(session: Session, rows: Rows) -> None:
+    """Write what nobody outside would see changed: the version must stay."""
+    quiet = sorted(rows.rescheduled.keys() - rows.invoices.keys())
+    if quiet:
+        due = [{"key": key, "at": rows.rescheduled[key].attend_at} for key in quiet]
+        session.execute(_RESCHEDULE, due)
 
 
 def _save_payments(session: Session, rows: Rows) -> None:

@@ -1,5 +1,6 @@
 """A read of a payment, taken in: new log entries, confirmations, sums, automatic capture."""
 
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,14 +8,17 @@ import sqlalchemy as sa
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger.book import Book
+from service.ledger.elsewhere import refund_what_came_too_late
 from service.ledger.received import Received
 from service.ledger.record import record
 from service.ledger.resource import amounts_of
 from service.ledger.stored import key_of, said_of
+from service.ledger.types import Evidence
 from service.store.inserts import table_of
 from service.store.tables import Command, InvoiceRecord, PaymentRecord, Transition
 from service.vipps.reading import EventLog, LogEntry, PaymentSnapshot
-from statemachine import Outcome, PaymentState, State, VippsEventName
+from service.vipps.reading import PaymentState as VippsState
+from statemachine import Outcome, PaymentState, State, Trigger, VippsEventName
 from webhooks.vipps_event import event_key
 
 # Webhooks may overtake a read, so that our sums are ahead of it for a moment: only a
@@ -29,8 +33,12 @@ def take_in(
     payment: PaymentRecord,
     log: EventLog,
     snapshot: PaymentSnapshot,
+    *,
+    read_id: str,
 ) -> None:
-    """Bring an invoice to where Vipps's own log is, and confirm what it says too."""
+    """Bring an invoice to where Vipps's own log is, and confirm what it says too.
+
+    `read_id` names the command that read: the evidence of what is inferred from it."""
     book.stored.load([payment])
     # Another copy of what was said already would tell nothing new.
     said = {said_of(row) for row in book.stored.of(payment)}
@@ -39,9 +47,12 @@ def take_in(
     _confirm(book, invoice, payment, log)
     _take_snapshot(book, invoice, payment, snapshot)
     _compare_sums(book, invoice, payment, snapshot)
+    _infer_dismissal(book, invoice, payment, snapshot, read_id)
     if any(entry.event.name == VippsEventName.AUTHORIZED for entry in log.entries):
         _release_what_came_too_late(book, invoice, payment)
         _capture_automatically(book, invoice, payment)
+    if invoice.paid_elsewhere is not None and invoice.authorized_by == payment.id:
+        refund_what_came_too_late(book, invoice, payment)
 
 
 def _said(entry: LogEntry) -> tuple[Any, ...]:
@@ -62,10 +73,17 @@ def _received(book: Book, msn: str, entry: LogEntry) -> Received:
 def _confirm(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, log: EventLog) -> None:
     """Note that a read agrees with what webhooks, or an answer, moved before."""
     logged = {event_key(entry.event) for entry in log.entries}
-    for row in book.stored.of(payment):
-        is_applied = row["source"] == "webhook" and row["outcome"] == Outcome.APPLIED
-        if is_applied and key_of(row) in logged:
-            book.rows.confirmed.append({"key": row["id"], "at": book.now})
+    applied = [
+        row
+        for row in book.stored.of(payment)
+        if row["source"] == "webhook" and row["outcome"] == Outcome.APPLIED
+    ]
+    confirmed = [row for row in applied if key_of(row) in logged]
+    book.rows.confirmed.extend({"key": row["id"], "at": book.now} for row in confirmed)
+    if payment.unconfirmed_since is not None and len(confirmed) == len(applied):
+        payment.unconfirmed_since = None
+        book.rows.payments[payment.id] = payment
+        book.reschedule(invoice)
     if any(name == VippsEventName.CREATED for _, _, name, _ in logged):
         book.session.execute(_confirm_push(invoice, payment, book))
 
@@ -83,6 +101,35 @@ def _confirm_push(invoice: InvoiceRecord, payment: PaymentRecord, book: Book) ->
         )
         .values(confirmed_at=book.now)
     )
+
+
+def _infer_dismissal(
+    book: Book,
+    invoice: InvoiceRecord,
+    payment: PaymentRecord,
+    snapshot: PaymentSnapshot,
+    read_id: str,
+) -> None:
+    """Call it postponed where Vipps says that the customer has not acted for long enough.
+
+    Vipps tells nothing of "I'll pay later" (facts, section 2), so this is our label, its
+    source `inference`; every outcome stays possible."""
+    is_silent = snapshot.state == VippsState.CREATED and payment.state == PaymentState.CREATED
+    after_s = book.sales_unit(invoice.msn).soft_dismiss_after_s
+    if (
+        invoice.state == State.PUSHED
+        and is_silent
+        and book.payments(invoice)[-1] is payment
+        and book.now >= payment.created_at + timedelta(seconds=after_s)
+    ):
+        evidence = Evidence(
+            source="inference",
+            id=read_id,
+            occurred_at=book.now,
+            confirmed_at=book.now,
+            payment_reference=payment.reference,
+        )
+        book.move(invoice, book.decide(invoice, Trigger.SOFT_DISMISS), evidence)
 
 
 def _take_snapshot(

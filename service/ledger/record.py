@@ -16,7 +16,7 @@ from service.ledger.received import Received, invoice_view, payment_view, report
 from service.ledger.stored import MSN_DIFFERS, Row
 from service.ledger.types import Evidence
 from service.store.tables import InvoiceRecord, Payment, PaymentRecord
-from statemachine import Amounts, Outcome, Trigger, Verdict, VippsEventName, judge
+from statemachine import ENDS, Amounts, Outcome, Trigger, Verdict, VippsEventName, judge
 from webhooks.errors import NotAnEpaymentEvent
 from webhooks.vipps_event import VippsEvent
 
@@ -111,7 +111,11 @@ def _apply(
     payment: PaymentRecord,
 ) -> None:
     row["applied_at"] = book.now
+    if row["source"] == "webhook" and payment.unconfirmed_since is None:
+        payment.unconfirmed_since = book.now
     _take_in(payment, verdict)
+    if payment.state in ENDS and payment.ended_at is None:
+        payment.ended_at = row["occurred_at"]
     book.touch(invoice, payment)
     decision = verdict.decision
     if decision is None:
@@ -119,6 +123,7 @@ def _apply(
         return
     if decision.trigger is Trigger.AUTHORIZE:
         invoice.authorized_by = payment.id
+        invoice.authorized_at = row["occurred_at"]
     if decision.trigger is Trigger.PUSH:
         payment.has_pushed = True
         invoice.problem = None

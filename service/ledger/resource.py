@@ -8,9 +8,6 @@ from service.store.tables import InvoiceRecord, PaymentRecord, Transition
 from service.vault import Vault
 from statemachine import Amounts, PaymentState, State, available_actions
 
-# The machine knows it; the API has no such path yet, and must not offer what answers 404.
-_NOT_SERVED = frozenset({"paid-elsewhere"})
-
 # An event stays under 20 kB: of a long chain it carries the last payments only.
 EVENT_PAYMENTS_MAX = 5
 
@@ -111,12 +108,11 @@ def transition_resource(row: Transition) -> dict[str, Any]:
 
 def actions_of(invoice: InvoiceRecord) -> tuple[str, ...]:
     """Return what can be asked of the invoice now, as the API's last path parts."""
-    possible = available_actions(
+    return available_actions(
         State(invoice.state),
         amounts_of(invoice),
         is_paid_elsewhere=invoice.paid_elsewhere is not None,
     )
-    return tuple(action for action in possible if action not in _NOT_SERVED)
 
 
 def page_url(invoice_id: str, vault: Vault, base_url: str) -> str:

@@ -90,7 +90,17 @@ _CONFLICT = Row(Then.READ_FIRST, _SOON, _CONFLICT_TRIES_MAX)
 _PUSH_REFUSED = Row(Then.PUSH_REFUSED)
 _CUSTOMER_IS_AT_IT = Row(Then.WAIT_AND_READ, _SHORT)
 
-_MONEY = {**_COMMON, "409": _CONFLICT, "4010": _CONFLICT, "4020": _CONFLICT, "4150": _CONFLICT}
+# Vipps says that it may work later (facts, section 1): patiently, each time under a new key.
+_LATER = Row(Then.WAIT_AND_READ, _PATIENT)
+
+_MONEY = {
+    **_COMMON,
+    "6280": _LATER,
+    "409": _CONFLICT,
+    "4010": _CONFLICT,
+    "4020": _CONFLICT,
+    "4150": _CONFLICT,
+}
 
 TABLE: Mapping[CommandKind, Mapping[str, Row]] = {
     # Best effort: not even refused keys hold anything up, the payment itself will meet them.

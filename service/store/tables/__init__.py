@@ -1,7 +1,7 @@
 """The tables, one module per subject; every constraint says what it prevents."""
 
 from service.store.tables.commands import Command, CommandAttempt, CommandStatus
-from service.store.tables.inbox import StoredVippsEvent
+from service.store.tables.inbox import RefusedWebhook, StoredVippsEvent
 from service.store.tables.invoices import (
     Act,
     Invoice,
@@ -44,6 +44,7 @@ __all__ = [
     "Payment",
     "PaymentRecord",
     "ReferenceClaim",
+    "RefusedWebhook",
     "Registration",
     "SalesUnit",
     "StoredAnswer",

@@ -1,11 +1,11 @@
-"""What Vipps reported: every verified webhook and every new entry of an event log."""
+"""What Vipps reported: verified webhooks, new entries of an event log, and the last refusals."""
 
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from service.store.tables.columns import one_of, only_where
+from service.store.tables.columns import Json, one_of, only_where
 from statemachine import Outcome
 
 
@@ -28,6 +28,13 @@ class StoredVippsEvent(SQLModel, table=True):
         # Twins of an event are looked up by its key, whatever became of them.
         sa.Index("ix_vipps_event_key", "msn", "reference", "name", "psp_reference"),
         sa.Index("ix_vipps_event_early", "payment_id", **only_where("outcome = 'early'")),
+        # A day's bookings, out of years of events.
+        sa.Index(
+            "ix_vipps_event_booked",
+            "msn",
+            "occurred_at",
+            **only_where("outcome = 'applied' AND name IN ('CAPTURED', 'REFUNDED')"),
+        ),
         sa.Index("ix_vipps_event_invoice_id", "invoice_id"),
         one_of("outcome", Outcome, "outcome_known"),
         one_of("source", ("webhook", "poll"), "source_known"),
@@ -51,3 +58,19 @@ class StoredVippsEvent(SQLModel, table=True):
     invoice_id: str | None = None
     raw: bytes  # sealed, exactly the bytes that were signed
     raw_hash: bytes  # SHA-256 of those bytes: the audit chain outlives their erasure
+
+
+class RefusedWebhook(SQLModel, table=True):
+    """One of the last requests that could not be proven: a log for whoever mends it.
+
+    Bounded, without its body, and read by nothing but `betalbar webhooks doctor`: what a stranger
+    sends changes nothing (I2)."""
+
+    __tablename__ = "refused_webhook"
+    __table_args__ = (sa.Index("ix_refused_webhook_newest", "msn", "id"),)
+
+    id: str = Field(primary_key=True)
+    msn: str
+    at: datetime
+    reason: str
+    diagnosis: list[str] = Field(sa_type=Json)

@@ -55,6 +55,11 @@ class InvoiceRecord(SQLModel):
     closing: str | None = None  # the act that withdraws it; a faster customer is released
     problem: dict[str, Any] | None = Field(default=None, sa_type=Json)
     paid_elsewhere: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    replaced_by: str | None = None  # the invoice that is sent once this one has ended
+    authorized_at: datetime | None = None
+    own_pushes: int = 0  # pushes that nobody asked for: the policy counts them
+    warned_percent: int = 0  # of the time in which the reservation can be captured
+    attend_at: datetime | None = None  # business time at which something is due by itself
     created_at: datetime
     updated_at: datetime
 
@@ -70,6 +75,8 @@ class Invoice(InvoiceRecord, table=True):
         sa.UniqueConstraint("page_lookup"),
         sa.Index("ix_invoice_newest", "msn", "id"),
         sa.Index("ix_invoice_state", "msn", "state", "id"),
+        # What is due is found without reading the pile.
+        sa.Index("ix_invoice_attend", "attend_at", **only_where("attend_at IS NOT NULL")),
         one_of("state", State, "state_in_the_table"),
         one_of("flow", ("PUSH_MESSAGE", "WEB_REDIRECT"), "flow_known"),
         one_of("capture", ("manual", "automatic"), "capture_known"),
@@ -108,6 +115,9 @@ class PaymentRecord(SQLModel):
     cancelled_minor: int = Field(default=0, sa_type=sa.BigInteger)
     drifting_reads: int = 0  # reads in a row in which Vipps's aggregate differed from ours
     command_count: int = 0  # the last command's number in this payment's line
+    looked_at: datetime | None = None  # the last read that was decided because time passed
+    ended_at: datetime | None = None
+    unconfirmed_since: datetime | None = None  # changed by a webhook that no read has confirmed
     created_at: datetime
     updated_at: datetime
 

@@ -30,6 +30,7 @@ class SalesUnit(SQLModel, table=True):
     held_since: datetime | None = None  # Vipps said 401 or 403: its commands wait
     held_until: datetime | None = None  # then one of them tries again
     held_because: str | None = None
+    registrations_due_at: datetime | None = None  # when they are next compared with Vipps's
     created_at: datetime
 
 
@@ -56,7 +57,9 @@ class Registration(SQLModel, table=True):
     secret: bytes  # sealed
     made_by: str
     created_at: datetime
-    retired_at: datetime | None = None  # no longer accepted
+    delete_after: datetime | None = None  # replaced; also the lease of who deletes it at Vipps
+    missing_since: datetime | None = None  # Vipps no longer lists it
+    retired_at: datetime | None = None  # no longer accepted from then on
 
 
 class ApiKey(SQLModel, table=True):

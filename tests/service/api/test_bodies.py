@@ -98,7 +98,7 @@ def _wrong(**changed: Any) -> tuple[FieldError, ...]:
         ({"capture": "later"}, "capture"),
         ({"push": "true"}, "push"),
         ({"push": 1}, "push"),
-        ({"replaces": "acme-2026-000001"}, "replaces"),
+        ({"replaces": "not a name"}, "replaces"),
         ({"orderLines": []}, "orderLines"),
         ({"orderLines": [LINE] * 201}, "orderLines"),
         ({"orderLines": [{**LINE, "totalAmount": 199_999}]}, "orderLines"),

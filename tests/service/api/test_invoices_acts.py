@@ -219,7 +219,7 @@ async def test_act_that_the_machine_refuses_says_what_is_possible(shop: Shop) ->
         shop.on_invoice(lambda book, one: run_act(refused, book, one, Ask("test"), ActIn()))
 
     assert caught.value.code == "action_refused"
-    assert list(caught.value.available_actions or ()) == ["push", "cancel"]
+    assert list(caught.value.available_actions or ()) == ["push", "cancel", "paid-elsewhere"]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,17 @@ pytestmark = pytest.mark.anyio
 BODIES: dict[str, Any] = {
     "/v1/invoices": {**INVOICE, "reference": "others-2026-1"},
     "/v1/subscriptions": {"url": "https://other.example/in", "eventTypes": ["*"]},
+    "/v1/invoices/{reference}/paid-elsewhere": {"channel": "bank"},
 }
 # What is nobody's, and what makes or lists the caller's own.
-OWN = {"/v1/machine", "/v1/signing-keys", "/v1/invoices", "/v1/subscriptions", "/v1/events"}
+OWN = {
+    "/v1/machine",
+    "/v1/signing-keys",
+    "/v1/invoices",
+    "/v1/subscriptions",
+    "/v1/events",
+    "/v1/reports/daily",
+}
 
 
 def _calls(shop: Shop) -> Iterator[tuple[str, str]]:

@@ -73,6 +73,7 @@ async def post_raw(
     scope: Scope = {
         "type": "http",
         "method": method,
+        "path": f"/webhooks/vipps/{MSN}",
         "headers": list(headers),
         "path_params": {"msn": MSN},
     }

@@ -158,7 +158,7 @@ def test_event_has_exactly_the_members_of_the_contract(database: Database) -> No
                 "captureGuaranteedUntil": None,
                 "paidElsewhere": None,
                 "problem": None,
-                "availableActions": ["capture", "cancel"],
+                "availableActions": ["capture", "cancel", "paid-elsewhere"],
                 "createdAt": "2026-11-22T10:00:00.000Z",
                 "updatedAt": "2026-11-22T10:00:00.000Z",
             },
@@ -182,11 +182,12 @@ def test_event_of_the_largest_invoice_stays_small(database: Database) -> None:
         "documentUrl": "https://erp.example/".ljust(2048, "d"),
         "returnUrl": "https://erp.example/".ljust(2048, "r"),
         "metadata": pairs,
-        "replaces": "r" * 60,
+        "replaces": "q" * 60,
         "orderLines": [{"name": "n" * 500, "id": "i" * 100, "totalAmount": 1000}] * 200,
     }
     reference = "r" * 60
     desk = a_desk(database)
+    desk.create(reference="q" * 60, push=False)
     desk.create(reference=reference, description="😀" * 100, terms=terms)
     for number in range(1, 8):
         name = reference if number == 1 else f"{reference}-{number}"

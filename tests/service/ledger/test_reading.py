@@ -56,7 +56,7 @@ def test_two_reads_settled_in_one_transaction_count_once(database: Database) -> 
     def both(book: Book) -> None:
         invoice, payment = book.payment(desk.payment().id)
         for _ in range(2):
-            take_in(book, invoice, payment, vipps.log(), vipps.snapshot(invoice.id))
+            take_in(book, invoice, payment, vipps.log(), vipps.snapshot(invoice.id), read_id="cmd")
 
     desk.write(both)
 
@@ -99,7 +99,7 @@ def test_sums_that_differ_twice_are_flagged_and_read_again(database: Database) -
 
 def _read_sums_of(desk: Desk, log: VippsPayment, sums: VippsPayment) -> None:
     """Take in a read whose log is older than its sums."""
-    desk.change(lambda b, i, p: take_in(b, i, p, log.log(), sums.snapshot(i.id)))
+    desk.change(lambda b, i, p: take_in(b, i, p, log.log(), sums.snapshot(i.id), read_id="cmd"))
 
 
 def _amounts(commands: Sequence[Command]) -> list[int | None]:

@@ -1,0 +1,185 @@
+"""Everything stored about one invoice, as one file that outsiders can check.
+
+The file is JSON: `evidence` (what is stored) and `signature` (ed25519 over the canonical bytes
+of `evidence`: keys sorted, no white space, UTF-8). Vipps's bodies stand as they came, but for
+phone numbers, of which two digits are left; `bodySha256` is that of the true bytes, and the
+chain of transitions holds the same hash, which outlives the erasure of a body.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlmodel import Session
+
+from service.ledger.resource import rfc3339
+from service.store.inserts import table_of
+from service.store.tables import (
+    Act,
+    Attempt,
+    Command,
+    CommandAttempt,
+    Delivery,
+    Event,
+    InvoiceRecord,
+    Payment,
+    StoredVippsEvent,
+    Transition,
+)
+from service.vault import SealBroken, Vault
+from webhooks.standard import public_key_text
+
+FORMAT = "betalbar-evidence-1"
+ALGORITHM = "ed25519"
+
+# Where Vipps's bodies, and others' in their own spelling, hold a phone number.
+_PHONE_MEMBERS = frozenset({"mobilenumber", "phonenumber", "phone", "mobile", "msisdn"})
+
+
+def evidence_file(
+    session: Session,
+    vault: Vault,
+    invoice: InvoiceRecord,
+    resource: Mapping[str, Any],
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the signed file; `resource` is the invoice as the API shows it, without the person."""
+    evidence = {
+        "format": FORMAT,
+        "madeAt": rfc3339(now),
+        "invoice": dict(resource),
+        "transitions": _rows(session, Transition, invoice, "sequence"),
+        "acts": _rows(session, Act, invoice, "at"),
+        "vippsEvents": _vipps_events(session, vault, invoice),
+        "payments": _rows(session, Payment, invoice, "attempt", without=("redirect_url",)),
+        "commands": _commands(session, invoice),
+        "events": _events(session, vault, invoice),
+        "deliveries": _deliveries(session, vault, invoice),
+    }
+    signature = vault.signing_key.sign(canonical(evidence))
+    return {
+        "evidence": orjson.loads(canonical(evidence)),
+        "signature": {
+            "algorithm": ALGORITHM,
+            "publicKey": public_key_text(vault.signing_key),
+            "value": base64.b64encode(signature).decode(),
+        },
+    }
+
+
+def canonical(evidence: Mapping[str, Any]) -> bytes:
+    """Return the bytes that are signed."""
+    return orjson.dumps(evidence, option=orjson.OPT_SORT_KEYS)
+
+
+def mask(value: Any) -> Any:
+    """Return a JSON value with every phone number reduced to its last two digits."""
+    if isinstance(value, dict):
+        return {k: _masked(v) if _holds_phone(k) else mask(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [mask(item) for item in value]
+    return value
+
+
+def _holds_phone(name: str) -> bool:
+    return name.lower().replace("_", "").replace("-", "") in _PHONE_MEMBERS
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return mask(value)
+    text = str(value)
+    return "*" * max(len(text) - 2, 0) + text[-2:]
+
+
+def _rows(
+    session: Session,
+    model: type[Any],
+    invoice: InvoiceRecord,
+    order: str,
+    *,
+    without: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    column = table_of(model).c
+    chosen = [c for c in column if c.name not in without]
+    rows = session.execute(
+        sa.select(*chosen).where(column.invoice_id == invoice.id).order_by(column[order])
+    )
+    return [_plain(row._mapping) for row in rows]
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _plain_value(value) for name, value in row.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    # Microseconds and not the API's milliseconds: the chain's hash is made over them.
+    return value.isoformat(timespec="microseconds") if isinstance(value, datetime) else value
+
+
+def _vipps_events(session: Session, vault: Vault, invoice: InvoiceRecord) -> list[dict[str, Any]]:
+    column = table_of(StoredVippsEvent).c
+    rows = session.execute(
+        sa.select(*column).where(column.invoice_id == invoice.id).order_by(column.received_at)
+    )
+    found = []
+    for row in rows:
+        event = _plain(row._mapping)
+        event["bodySha256"] = event.pop("raw_hash")
+        del event["raw"]
+        event["body"] = _body(vault, row)
+        found.append(event)
+    return found
+
+
+def _body(vault: Vault, row: sa.Row[Any]) -> Any:
+    """Return a Vipps event's body, masked; None where it was erased."""
+    try:
+        return mask(orjson.loads(vault.open(row.raw, place=f"vipps_event:{row.id}:raw")))
+    except SealBroken:
+        return None
+
+
+def _commands(session: Session, invoice: InvoiceRecord) -> list[dict[str, Any]]:
+    commands = _rows(session, Command, invoice, "created_at", without=("body", "lease"))
+    column = table_of(CommandAttempt).c
+    tried = session.execute(
+        sa.select(*column)
+        .where(column.command_id.in_([command["id"] for command in commands]))
+        .order_by(column.command_id, column.number)
+    )
+    by_command: dict[str, list[dict[str, Any]]] = {}
+    for row in tried:
+        by_command.setdefault(row.command_id, []).append(_plain(row._mapping))
+    return [{**command, "attempts": by_command.get(command["id"], [])} for command in commands]
+
+
+def _events(session: Session, vault: Vault, invoice: InvoiceRecord) -> list[dict[str, Any]]:
+    column = table_of(Event).c
+    rows = session.execute(
+        sa.select(*column).where(column.invoice_id == invoice.id).order_by(column.position)
+    )
+    return [orjson.loads(vault.open(r.payload, place=f"event:{r.id}:payload")) for r in rows]
+
+
+def _deliveries(session: Session, vault: Vault, invoice: InvoiceRecord) -> list[dict[str, Any]]:
+    delivery, attempt = table_of(Delivery), table_of(Attempt)
+    rows = session.execute(
+        sa.select(delivery.c.event_id, delivery.c.subscription_id, *attempt.c)
+        .join_from(delivery, attempt, attempt.c.delivery_id == delivery.c.id)
+        .where(delivery.c.line == invoice.id)
+        .order_by(delivery.c.position, attempt.c.number)
+    )
+    found = []
+    for row in rows:
+        tried = _plain(row._mapping)
+        place = f"attempt:{row.delivery_id}:{row.number}:answer"
+        answer = vault.open(row.answer, place=place) if row.answer else b""
+        tried["answer"] = answer.decode(errors="replace")
+        found.append(tried)
+    return found

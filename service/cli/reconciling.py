@@ -1,0 +1,115 @@
+"""`betalbar reconcile`: what Vipps says of every payment, read now."""
+
+import asyncio
+import logging
+from dataclasses import asdict, replace
+from datetime import timedelta
+from random import SystemRandom
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from service.cli.output import AsJson, opened, show_json
+from service.clock import Clock
+from service.commands.reconciling import Chosen, Report, choose
+from service.commands.reconciling import reconcile as read_all
+from service.context import Context
+from service.errors import NotFound, UpstreamTimeout
+from service.logs import configure_logs
+from service.vipps import VippsClient, new_http
+
+
+def reconcile(
+    msn: Annotated[str, typer.Option(help="One sales unit's only; without, every one's.")] = "",
+    reference: Annotated[
+        str, typer.Option(help="One invoice's payments only, whatever their state.")
+    ] = "",
+    is_all: Annotated[
+        bool, typer.Option("--all", help="Every payment there ever was, also those long settled.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read at Vipps, now, every payment that may still change, and bring each invoice there.
+
+    Those are the live ones, those with money still reserved, and those paid within 14 days. A read
+    takes the same path as a webhook and has the same effects; `serve` makes them by itself in the
+    course of a day. Says what was healed, which payments' sums differ from Vipps's, and which could
+    not be read: then it ends with 1. Works beside a running service.
+    """
+    with opened() as real:
+        context = _with_business_time(real)
+        _log_only_what_fails(context)
+        chosen = choose(context, msn=msn, reference=reference, is_all=is_all)
+        if reference and not chosen:
+            raise NotFound(f"there is no payment of an invoice {reference}")
+        report = asyncio.run(_reconcile(context, chosen))
+    if as_json:
+        show_json(_as_json(report))
+    else:
+        print("\n".join(_lines(report)))
+    if report.unread:
+        raise typer.Exit(1)
+
+
+def _with_business_time(context: Context) -> Context:
+    """Follow the built-in sandbox's clock, as the service in its process does."""
+    if not context.settings.has_built_in_sandbox:
+        return context
+    try:
+        shown = httpx.get(f"{context.settings.upstream_url}/sandbox/clock", trust_env=False)
+        ahead = timedelta(seconds=shown.raise_for_status().json()["offsetSeconds"])
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise UpstreamTimeout from error
+    return replace(context, clock=Clock(offset=lambda: ahead))
+
+
+def _log_only_what_fails(context: Context) -> None:
+    """Keep standard output for the report: the worker says much of what goes well."""
+    configure_logs(context.settings.log)
+    logging.getLogger("service").setLevel(logging.WARNING)
+
+
+async def _reconcile(context: Context, chosen: list[Chosen]) -> Report:
+    # To standard error, and only to a terminal: a script reads the report.
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("reading at Vipps", total=len(chosen))
+        async with new_http() as http:
+            client = VippsClient(context.settings.upstream_url, http)
+            return await read_all(
+                context,
+                client,
+                chosen,
+                dice=SystemRandom(),
+                on_progress=lambda done: progress.advance(task, done),
+            )
+
+
+def _as_json(report: Report) -> dict[str, object]:
+    healed = [
+        {
+            "salesUnit": one.msn,
+            "reference": one.reference,
+            "from": one.from_state,
+            "to": one.to_state,
+            "trigger": one.trigger,
+            "payment": one.payment_reference,
+        }
+        for one in report.healed
+    ]
+    rest = {name: value for name, value in asdict(report).items() if name != "healed"}
+    return {**rest, "healed": healed}
+
+
+def _lines(report: Report) -> list[str]:
+    lines = [
+        f"{one.reference}: {one.from_state} -> {one.to_state} ({one.trigger})"
+        for one in report.healed
+    ]
+    lines += [f"{name}: Vipps's sums are not those of its event log" for name in report.drifting]
+    lines += [f"{name}: could not be read" for name in report.unread]
+    done = report.read - len(report.unread)
+    return [*lines, f"Payments read: {done} of {report.read}. Healed: {len(report.healed)}."]

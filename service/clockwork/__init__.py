@@ -1,0 +1,1 @@
+"""What happens because time passes: invoices that are due, registrations that vanished."""

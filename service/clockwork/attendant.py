@@ -1,0 +1,107 @@
+"""The loop that looks after invoices whose time has come; any number of processes."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+import sqlalchemy as sa
+import structlog
+from anyio import to_thread
+from sqlmodel import col
+
+from service.context import Context
+from service.errors import DatabaseAway
+from service.ledger.attending import attend, put_off
+from service.ledger.book import Book, write
+from service.store.tables import Invoice
+
+# Enough for bursts at nine o'clock, little enough for one short transaction.
+AT_ONCE = 100
+LOOK_EVERY_S = 1.0
+# One that can't be attended must not be looked at every second, nor be forgotten.
+PUT_OFF = timedelta(minutes=10)
+
+log = structlog.get_logger(__name__)
+
+
+class Attendant:
+    """Attends to due invoices until it is told to stop."""
+
+    def __init__(self, context: Context) -> None:
+        """Keep what is needed; nothing is looked at yet."""
+        self._context = context
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set."""
+        while not stop.is_set():
+            if not await to_thread.run_sync(self.attend_due):
+                await _pause(stop)
+
+    def attend_due(self) -> bool:
+        """Attend to what is due now; False where nothing was, or could be."""
+        try:
+            return self._together()
+        except DatabaseAway:
+            log.warning("not_attended", reason="DatabaseAway")
+        except Exception:
+            # The worker boundary: one odd invoice must not stop the sweep of all others.
+            log.exception("not_attended")
+            self._one_by_one()
+        return False
+
+    def _together(self) -> bool:
+        def work(book: Book) -> bool:
+            due = _due(self._context)
+            if not self._context.database.is_sqlite:
+                due = due.with_for_update(skip_locked=True)
+            ids = book.session.execute(due).scalars().all()
+            book.load(ids)
+            for invoice_id in ids:
+                attend(book, book.invoice(invoice_id))
+            return bool(ids)
+
+        return write(self._context, work)
+
+    def _one_by_one(self) -> None:
+        try:
+            with self._context.database.snapshot() as session:
+                ids = session.execute(_due(self._context)).scalars().all()
+            for invoice_id in ids:
+                self._alone(invoice_id)
+        except DatabaseAway:
+            log.warning("not_attended", reason="DatabaseAway")
+
+    def _alone(self, invoice_id: str) -> None:
+        try:
+            write(self._context, partial(_attend_one, invoice_id=invoice_id))
+        except DatabaseAway:
+            raise
+        except Exception:
+            log.exception("invoice_put_off", invoice=invoice_id)
+            self._put_off(invoice_id)
+
+    def _put_off(self, invoice_id: str) -> None:
+        later = self._context.clock.business_now() + PUT_OFF
+        with self._context.database.transaction() as session:
+            put_off(session, invoice_id, later)
+
+
+def _attend_one(book: Book, invoice_id: str) -> None:
+    book.load([invoice_id])
+    attend(book, book.invoice(invoice_id))
+
+
+def _due(context: Context) -> sa.Select[str]:
+    return (
+        sa.select(col(Invoice.id))
+        .where(col(Invoice.attend_at) <= context.clock.business_now())
+        .order_by(col(Invoice.attend_at))
+        .limit(AT_ONCE)
+    )
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+    except TimeoutError:
+        return

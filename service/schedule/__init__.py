@@ -1,0 +1,1 @@
+"""When something is due: the next push, the next read. Pure: instants in, instants out."""
