@@ -17,7 +17,7 @@ ALLOWED_FIELDS = frozenset(
     {
         *("event", "level", "timestamp", "error", "exception", "places", "reason"),
         *("method", "path", "status", "code", "trace_id", "latency_ms"),
-        *("sales_unit", "reference", "outcome", "type", "event_id", "position"),
+        *("sales_unit", "invoice", "reference", "outcome", "type", "event_id", "position"),
         *("command", "kind", "then", "attempt", "count"),
         *("subscription", "delivery", "deliveries"),
     }

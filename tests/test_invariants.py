@@ -24,6 +24,7 @@ from tests.builders import (
     a_pushed_desk,
     an_authorized_desk,
 )
+from tests.flows.kills import KILLS
 from tests.service.api.shop import take_away
 from tests.service.ledger.checks import broken_rules
 
@@ -168,7 +169,9 @@ def test_i9_never_two_live_payments_nor_more_money_than_reserved(database: Datab
 
 def test_i12_kills_at_any_instant_are_tried() -> None:
     """I12: by real processes and SIGKILL; `make torture` does it a thousand times."""
-    tried = (ROOT / "flows" / "test_kills.py").read_text()
+    harnesses = ("test_kills.py", "test_kills_postgresql.py")
+    tried = [(ROOT / "flows" / name).read_text() for name in harnesses]
 
-    assert "KILLS = 30" in tried
+    assert KILLS >= 30
+    assert all("torture(lonely, kills=KILLS" in text for text in tried)
     assert "tests.torture" in (ROOT.parent / "Makefile").read_text()

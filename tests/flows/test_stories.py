@@ -128,7 +128,7 @@ def test_customer_who_says_no_aborts_the_invoice(stack: Stack, shop: Shop) -> No
     stack.phone.reject(name)
     aborted = stack.api.reaches(name, "aborted")
 
-    assert aborted["availableActions"] == ["push"]
+    assert aborted["availableActions"] == ["push", "paid-elsewhere"]
     told = ["invoice.created", "invoice.pushed", "invoice.aborted"]
     eventually(lambda: shop.told(name) == told, what="told")
 

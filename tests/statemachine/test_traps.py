@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import transitions
+from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 from statemachine import Amounts, Facts, GuardFailed, State, Trigger, decide, machine
@@ -87,7 +88,10 @@ def test_trap_models_are_found_by_equality() -> None:
 def test_trap_a_row_of_sqlmodel_cannot_be_a_model() -> None:
     """The library cannot bind a database row, so rows stay out of it."""
 
-    class Inv(SQLModel, table=True):
+    class Apart(SQLModel, registry=registry()):  # or every test would see its table
+        pass
+
+    class Inv(Apart, table=True):
         id: int | None = Field(default=None, primary_key=True)
         state: str = "waiting"
 
