@@ -82,10 +82,7 @@ class Book:
 
     def invoice_by_reference(self, msn: str, reference: str) -> InvoiceRecord:
         """Load and lock one invoice by its name. Raises: NotFound."""
-        named = sa.select(col(Invoice.id)).where(
-            col(Invoice.msn) == msn, col(Invoice.reference) == reference
-        )
-        found = self.session.execute(named).scalar()
+        found = self.find(msn, reference)
         if found is None:
             raise NotFound("there is no invoice with this reference")
         self.load([found])
