@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 CODE := service statemachine webhooks tests
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
-	--generate-hashes --quiet --custom-compile-command 'make lock'
+	--no-strip-extras --generate-hashes --quiet --custom-compile-command 'make lock'
 
 # Two workers fill two cores; a test file stays with one worker, so that each starts its
 # PostgreSQL once and not once per test.
