@@ -8,6 +8,7 @@ from service.commands.claim import Claimed
 from service.kinds import CommandKind
 from service.vipps import Answer, CommandVerdict, Then, VippsClient, judge
 from service.vipps.answer import no_answer
+from service.vipps.bodies import modification_body
 from service.vipps.reading import (
     EventLog,
     PaymentSnapshot,
@@ -99,12 +100,11 @@ async def _call(client: VippsClient, claimed: Claimed) -> Answer:
                 keys, reference, only_before_authorization=only_before, idempotency_key=key
             )
         case _:
-            change = client.capture if claimed.kind is CommandKind.CAPTURE else client.refund
-            return await change(
+            return await client.modify_payment(
                 keys,
                 reference,
-                amount_minor=claimed.amount_minor or 0,
-                currency=claimed.currency,
+                act="capture" if claimed.kind is CommandKind.CAPTURE else "refund",
+                body=modification_body(claimed.amount_minor or 0, claimed.currency),
                 idempotency_key=key,
             )
 

@@ -125,6 +125,11 @@ def create_payment_body(request: PaymentRequest) -> dict[str, object]:
     return body
 
 
+def modification_body(amount_minor: int, currency: str) -> dict[str, object]:
+    """Return the body that captures, or refunds, so much."""
+    return {"modificationAmount": {"currency": currency, "value": amount_minor}}
+
+
 def payment_expires_at(
     now: datetime, payable_until: datetime, max_lifetime_s: int
 ) -> datetime | None:

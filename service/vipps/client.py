@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 from urllib.parse import quote
 
 import httpx
@@ -78,32 +79,17 @@ class VippsClient:
         call = _Call("POST", _payment(reference, "cancel"), body, idempotency_key)
         return await self._run(keys, call)
 
-    async def capture(
+    async def modify_payment(
         self,
         keys: VippsKeys,
         reference: str,
         *,
-        amount_minor: int,
-        currency: str,
+        act: Literal["capture", "refund"],
+        body: Mapping[str, object],
         idempotency_key: str,
     ) -> Answer:
-        """Take that much of the reserved money."""
-        body = _modification(amount_minor, currency)
-        call = _Call("POST", _payment(reference, "capture"), body, idempotency_key)
-        return await self._run(keys, call)
-
-    async def refund(
-        self,
-        keys: VippsKeys,
-        reference: str,
-        *,
-        amount_minor: int,
-        currency: str,
-        idempotency_key: str,
-    ) -> Answer:
-        """Give that much of the captured money back."""
-        body = _modification(amount_minor, currency)
-        call = _Call("POST", _payment(reference, "refund"), body, idempotency_key)
+        """Take reserved money, or give taken money back; for `bodies.modification_body`."""
+        call = _Call("POST", _payment(reference, act), body, idempotency_key)
         return await self._run(keys, call)
 
     async def get_payment(self, keys: VippsKeys, reference: str) -> Answer:
@@ -171,7 +157,3 @@ def _payment(reference: str, act: str = "") -> str:
 
 def _segment(text: str) -> str:
     return quote(text, safe="")
-
-
-def _modification(amount_minor: int, currency: str) -> dict[str, object]:
-    return {"modificationAmount": {"currency": currency, "value": amount_minor}}

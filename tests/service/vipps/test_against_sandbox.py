@@ -8,7 +8,7 @@ import pytest
 
 from service.sandbox import SalesUnitKeys, SandboxSettings, create_app
 from service.vipps.adoption import may_adopt
-from service.vipps.bodies import create_payment_body, payment_expires_at
+from service.vipps.bodies import create_payment_body, modification_body, payment_expires_at
 from service.vipps.client import VippsClient, new_http
 from service.vipps.reading import PaymentSnapshot, PaymentState, read_log, read_payment
 from service.vipps.verdicts import Then, judge
@@ -58,11 +58,12 @@ async def test_pushed_payment_can_be_taken_and_given_back(
     await _push(vipps)
     await _approve(http)
 
-    captured = await vipps.capture(
-        KEYS, REFERENCE, amount_minor=150_000, currency="NOK", idempotency_key="capture-1"
+    taken, back = modification_body(150_000, "NOK"), modification_body(50_000, "NOK")
+    captured = await vipps.modify_payment(
+        KEYS, REFERENCE, act="capture", body=taken, idempotency_key="capture-1"
     )
-    refunded = await vipps.refund(
-        KEYS, REFERENCE, amount_minor=50_000, currency="NOK", idempotency_key="refund-1"
+    refunded = await vipps.modify_payment(
+        KEYS, REFERENCE, act="refund", body=back, idempotency_key="refund-1"
     )
 
     assert (category.status, captured.status, refunded.status) == (200, 200, 200)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.vipps.answer import ANSWER_BYTES_MAX
+from service.vipps.bodies import modification_body
 from service.vipps.client import VippsClient, VippsKeys, new_http
 from tests.service.vipps.builders import REFERENCE, a_problem, some_keys
 from tests.service.vipps.fake_vipps import BASE_URL, FakeVipps, a_reply
@@ -54,7 +55,13 @@ async def test_command_carries_its_key_and_amount() -> None:
     client = vipps.client()
 
     for _ in range(2):
-        await client.refund(KEYS, REFERENCE, amount_minor=5, currency="NOK", idempotency_key="k-1")
+        await client.modify_payment(
+            KEYS,
+            REFERENCE,
+            act="refund",
+            body=modification_body(5, "NOK"),
+            idempotency_key="k-1",
+        )
 
     assert [c.headers["Idempotency-Key"] for c in vipps.calls] == ["k-1", "k-1"]
     body = b'{"modificationAmount":{"currency":"NOK","value":5}}'

@@ -13,7 +13,7 @@ from jsonschema import Draft4Validator
 from openapi_core.exceptions import OpenAPIError
 
 from service.vipps.answer import Answer
-from service.vipps.bodies import PaymentRequest, create_payment_body
+from service.vipps.bodies import PaymentRequest, create_payment_body, modification_body
 from service.vipps.client import VippsClient
 from tests.service.vipps import openapi
 from tests.service.vipps.builders import REFERENCE, a_request, some_keys
@@ -65,11 +65,11 @@ ACTS: dict[str, Act] = {
     "link_without_scope": _create(replace(LINK, scope=None)),
     "withdraw": _cancel(only_before_authorization=True),
     "release": _cancel(only_before_authorization=False),
-    "capture": lambda c: c.capture(
-        KEYS, REFERENCE, amount_minor=100, currency="NOK", idempotency_key="k"
+    "capture": lambda c: c.modify_payment(
+        KEYS, REFERENCE, act="capture", body=modification_body(100, "NOK"), idempotency_key="k"
     ),
-    "refund": lambda c: c.refund(
-        KEYS, REFERENCE, amount_minor=100, currency="NOK", idempotency_key="k"
+    "refund": lambda c: c.modify_payment(
+        KEYS, REFERENCE, act="refund", body=modification_body(100, "NOK"), idempotency_key="k"
     ),
     "get": lambda c: c.get_payment(KEYS, REFERENCE),
     "events": lambda c: c.get_events(KEYS, REFERENCE),
