@@ -11,8 +11,15 @@ from sqlmodel import Session, col
 
 from service.context import Context
 from service.kinds import CommandKind
-from service.ledger.book import LIVE_PAYMENT_STATES
-from service.store.tables import Command, CommandStatus, Invoice, InvoiceRecord, Payment
+from service.ledger.loaded import LIVE_PAYMENT_STATES
+from service.store.tables import (
+    OPEN_STATUSES,
+    Command,
+    CommandStatus,
+    Invoice,
+    InvoiceRecord,
+    Payment,
+)
 
 # A look costs three indexed reads. The feed's signal wakes earlier, in this process; another
 # process's work shows at the next look.
@@ -76,7 +83,7 @@ def _is_settled(context: Context, watch: Watch) -> bool:
 def _has_command(session: Session, invoice_id: str) -> bool:
     open_ones = sa.select(col(Command.id)).where(
         col(Command.invoice_id) == invoice_id,
-        col(Command.status).in_((CommandStatus.WAITING, CommandStatus.RUNNING)),
+        col(Command.status).in_(OPEN_STATUSES),
         col(Command.kind).not_in(_BESIDE),
     )
     return session.execute(open_ones.limit(1)).first() is not None

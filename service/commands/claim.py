@@ -13,7 +13,16 @@ from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger.people import box_of
 from service.store.inserts import table_of
-from service.store.tables import Command, CommandAttempt, Customer, Invoice, Payment, SalesUnit
+from service.store.tables import (
+    OPEN_STATUSES,
+    Command,
+    CommandAttempt,
+    CommandStatus,
+    Customer,
+    Invoice,
+    Payment,
+    SalesUnit,
+)
 from service.vault import SealBroken, Vault
 from service.vipps import VippsKeys
 
@@ -31,7 +40,7 @@ READS_MAX = 40
 # As text and not as parameters: only then does SQLite see that the partial indexes hold what
 # is asked for, instead of reading every command there ever was.
 _OPEN: tuple[sa.ColumnElement[str], ...] = tuple(
-    sa.literal_column(f"'{status}'") for status in ("waiting", "running")
+    sa.literal_column(f"'{status}'") for status in OPEN_STATUSES
 )
 
 log = structlog.get_logger(__name__)
@@ -221,7 +230,7 @@ def _lease(session: Session, claimed: list[Claimed], now: datetime) -> None:
         sa.update(table)
         .where(table.c.id == sa.bindparam("key"))
         .values(
-            status="running",
+            status=CommandStatus.RUNNING,
             lease=sa.bindparam("new_lease"),
             attempts=sa.bindparam("attempt"),
             next_attempt_at=until,

@@ -5,8 +5,9 @@ import sqlalchemy as sa
 from service.commands.claim import Claimed
 from service.commands.run import Ran
 from service.kinds import CommandKind
-from service.ledger.book import Book, live_payment
+from service.ledger.book import Book
 from service.ledger.consequences import ask_again, close_if_nothing_lives, replace
+from service.ledger.loaded import live_payment
 from service.ledger.payments import DEFAULT_LIFE
 from service.ledger.people import box_of
 from service.ledger.record import judge_early_again

@@ -52,7 +52,11 @@ def again(book: Book, ran: Ran, wait_s: float) -> None:
         close(book, ran, CommandStatus.FAILED)
         return
     later = book.real_now + timedelta(seconds=wait_s)
-    values: dict[str, Any] = {"status": "waiting", "lease": None, "next_attempt_at": later}
+    values: dict[str, Any] = {
+        "status": CommandStatus.WAITING,
+        "lease": None,
+        "next_attempt_at": later,
+    }
     if not ran.verdict.is_blocking:
         values["is_serial"] = False
     _set(book, ran, answer=_answer(ran), **values)

@@ -13,9 +13,19 @@ from sqlmodel import Session, col
 
 from service.commands.worker import CommandWorker
 from service.context import Context
-from service.ledger.book import LIVE_PAYMENT_STATES, Book
+from service.kinds import CommandKind
+from service.ledger.book import Book
+from service.ledger.loaded import LIVE_PAYMENT_STATES
 from service.ledger.reading import DRIFTING_READS
-from service.store.tables import Command, Invoice, Payment, SalesUnit, Transition
+from service.store.tables import (
+    OPEN_STATUSES,
+    Command,
+    CommandStatus,
+    Invoice,
+    Payment,
+    SalesUnit,
+    Transition,
+)
 from service.vipps import VippsClient
 from statemachine import PaymentState
 
@@ -26,8 +36,6 @@ AT_ONCE = 100
 # A read that has failed so often is left to the running service.
 TRIES_MAX = 3
 LOOK_EVERY_S = 0.1
-
-_OPEN = ("waiting", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +182,8 @@ def _reads_waiting(session: Session, payment_ids: set[str]) -> dict[str, str]:
         .join(Payment, col(Command.payment_id) == col(Payment.id))
         .where(
             col(Command.payment_id).in_(payment_ids),
-            col(Command.kind) == "read_payment",
-            col(Command.status) == "waiting",
+            col(Command.kind) == CommandKind.READ_PAYMENT,
+            col(Command.status) == CommandStatus.WAITING,
         )
     )
     return {row.id: row.reference for row in session.execute(waiting)}
@@ -212,16 +220,16 @@ def _look(context: Context, ids: set[str]) -> tuple[set[str], set[str]]:
             .join(SalesUnit, col(Command.msn) == col(SalesUnit.msn))
             .where(col(Command.id).in_(ids))
         ).all()
-    settled = {row.id for row in rows if row.status == "done"}
+    settled = {row.id for row in rows if row.status == CommandStatus.DONE}
     hopeless = {row.id for row in rows if row.id not in settled and _is_hopeless(row, now)}
     return settled, hopeless
 
 
 def _is_hopeless(row: sa.Row[tuple[object, ...]], now: object) -> bool:
-    if row.status == "waiting":
+    if row.status == CommandStatus.WAITING:
         is_held = row.has_no_keys or (row.held_until is not None and row.held_until > now)
         return bool(is_held or row.attempts >= TRIES_MAX)
-    return row.status not in _OPEN
+    return row.status not in OPEN_STATUSES
 
 
 def _take_stock(context: Context, batch: Sequence[Chosen], report: Report) -> None:

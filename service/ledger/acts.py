@@ -7,20 +7,18 @@ when its events come (contract, section 4).
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-from sqlmodel import col
-
 from service.errors import Conflict, FieldError, InvalidInput
 from service.kinds import CommandKind
-from service.ledger.book import Book, live_payment
+from service.ledger.book import Book
 from service.ledger.consequences import is_nothing_held, withdraw_live
 from service.ledger.invoices import require_ahead
+from service.ledger.loaded import live_payment
 from service.ledger.payments import start_payment
 from service.ledger.resource import actions_of, amounts_of
 from service.ledger.types import Ask, Evidence
 from service.ledger.under_way import total_minor, under_way
 from service.ledger.withdrawing import withdraw
-from service.store.tables import Command, Invoice, InvoiceRecord, PaymentRecord
+from service.store.tables import Command, InvoiceRecord, PaymentRecord
 from statemachine import State, Trigger
 
 
@@ -62,10 +60,8 @@ def _require_only_one(book: Book, invoice: InvoiceRecord) -> None:
     if invoice.replaced_by is not None:
         raise Conflict("replaced_already", "another invoice replaces this one")
     reference = invoice.terms.get("replaces")
-    older = sa.select(col(Invoice.state)).where(
-        col(Invoice.msn) == invoice.msn, col(Invoice.reference) == reference
-    )
-    if reference is not None and not is_nothing_held(book.session.execute(older).scalar_one()):
+    older = book.find(invoice.msn, reference) if reference is not None else None
+    if older is not None and not is_nothing_held(book.state_of(older)):
         raise Conflict("replaced_is_open", f"{reference} can still be paid, or is")
 
 

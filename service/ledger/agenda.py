@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from service.ledger.loaded import live_payment
 from service.ledger.resource import amounts_of
 from service.schedule.pushes import PushPolicy, next_push_at
 from service.schedule.reads import DAY, next_read_when_paid, next_read_while_live
@@ -23,8 +24,6 @@ _ANSWERED_WITHIN = timedelta(minutes=1)
 WARNING_PERCENTS = (50, 80, 95)
 # Where Vipps names no end for a reservation (facts, section 1: capture deadlines).
 _CAPTURE_WINDOW = {"NOK": 180 * DAY, "DKK": 14 * DAY, "EUR": 14 * DAY}
-
-_LIVE = (PaymentState.REQUESTED, PaymentState.CREATED)
 
 
 class What(StrEnum):
@@ -51,7 +50,7 @@ def agenda(
     invoice: InvoiceRecord, payments: Sequence[PaymentRecord], unit: SalesUnit, now: datetime
 ) -> Iterator[Due]:
     """Yield what is due for the invoice, now or later."""
-    live = next((p for p in payments if p.state in _LIVE), None)
+    live = live_payment(payments)
     if live is not None:
         # While it lives, the invoice can't expire; its own end comes first.
         yield Due(What.READ, _look_at(invoice, live, unit), live)

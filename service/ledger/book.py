@@ -1,14 +1,12 @@
 """One transaction's working set, and the one place where an invoice changes state.
 
-A `Book` is opened on a session, loads and locks the invoices that are concerned, is written
-in by the functions of this package, and is posted once, at the end: few statements, however
-many Vipps events share the commit. Rows change in memory first; what is told to merchants is
-rendered at the moment of the change, so that each event shows its own.
-
-Locks are taken in one order everywhere: invoices by id, then the feed.
+A `Book` is opened on a session, has the invoices that are concerned loaded, is written in by
+the functions of this package, and is posted once, at the end: few statements, however many Vipps
+events share the commit. Rows change in memory first; what is told to merchants is rendered at the
+moment of the change, so that each event shows its own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -17,38 +15,34 @@ import sqlalchemy as sa
 from sqlmodel import Session, col
 
 from service.context import Context
-from service.errors import NotFound
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger import posting
 from service.ledger.agenda import next_at
 from service.ledger.hashing import transition_hash
+from service.ledger.loaded import Loaded
 from service.ledger.planning import Sealer, new_command, seal_body
 from service.ledger.resource import amounts_of, event_invoice, rfc3339
 from service.ledger.stored import StoredEvents
 from service.ledger.types import Ask, Evidence
 from service.store.tables import (
+    OPEN_STATUSES,
     Act,
     Command,
-    Invoice,
     InvoiceRecord,
-    Payment,
     PaymentRecord,
-    SalesUnit,
 )
-from statemachine import Amounts, Decision, Facts, PaymentState, State, Trigger, decide
+from statemachine import Amounts, Decision, Facts, State, Trigger, decide
 
 T = TypeVar("T")
 
-LIVE_PAYMENT_STATES = (PaymentState.REQUESTED, PaymentState.CREATED)
 
-
-class Book:
+class Book(Loaded):
     """What one transaction reads and writes of invoices."""
 
     def __init__(self, session: Session, context: Context) -> None:
-        """Start empty; `load_*` brings rows in."""
-        self.session = session
+        """Start empty; `load` brings rows in."""
+        super().__init__(session)
         self.vault = context.vault
         self.settings = context.settings
         # Everything that the ledger dates is business time; commands, their leases and
@@ -57,70 +51,6 @@ class Book:
         self.real_now = context.clock.now()
         self.rows = posting.Rows()
         self.stored = StoredEvents(session)
-        self._invoices: dict[str, InvoiceRecord] = {}
-        self._payments: dict[str, list[PaymentRecord]] = {}
-
-    # Loading
-
-    def load(self, ids: Iterable[str]) -> None:
-        """Load and lock these invoices with their payments, in the order of their ids."""
-        missing = sorted(set(ids) - self._invoices.keys())
-        if not missing:
-            return
-        locked = sa.select(Invoice).where(col(Invoice.id).in_(missing)).order_by(col(Invoice.id))
-        for row in self.session.execute(_columns(locked).with_for_update()):
-            self._invoices[row.id] = InvoiceRecord.model_construct(**row._mapping)
-            self._payments[row.id] = []
-        chain = (
-            sa.select(Payment)
-            .where(col(Payment.invoice_id).in_(missing))
-            .order_by(col(Payment.attempt))
-        )
-        for row in self.session.execute(_columns(chain)):
-            payment = PaymentRecord.model_construct(**row._mapping)
-            self._payments[payment.invoice_id].append(payment)
-
-    def invoice_by_reference(self, msn: str, reference: str) -> InvoiceRecord:
-        """Load and lock one invoice by its name. Raises: NotFound."""
-        found = self.find(msn, reference)
-        if found is None:
-            raise NotFound("there is no invoice with this reference")
-        self.load([found])
-        return self._invoices[found]
-
-    def find(self, msn: str, reference: str) -> str | None:
-        """Return the id of the invoice with this reference, if there is one."""
-        named = sa.select(col(Invoice.id)).where(
-            col(Invoice.msn) == msn, col(Invoice.reference) == reference
-        )
-        return self.session.execute(named).scalar()
-
-    def invoice(self, invoice_id: str) -> InvoiceRecord:
-        """Return a loaded invoice."""
-        return self._invoices[invoice_id]
-
-    def payments(self, invoice: InvoiceRecord) -> list[PaymentRecord]:
-        """Return the invoice's chain of payments, oldest first."""
-        return self._payments[invoice.id]
-
-    def payment(self, payment_id: str) -> tuple[InvoiceRecord, PaymentRecord]:
-        """Load, lock and return a payment with its invoice. Raises: NotFound."""
-        owner = sa.select(col(Payment.invoice_id)).where(col(Payment.id) == payment_id)
-        invoice_id = self.session.execute(owner).scalar()
-        if invoice_id is None:
-            raise NotFound("there is no such payment")
-        self.load([invoice_id])
-        invoice = self._invoices[invoice_id]
-        return invoice, next(p for p in self.payments(invoice) if p.id == payment_id)
-
-    def sales_unit(self, msn: str) -> SalesUnit:
-        """Return a sales unit with its policy. Raises: NotFound."""
-        unit = self.session.get(SalesUnit, msn)
-        if unit is None:
-            raise NotFound(f"there is no sales unit {msn}")
-        return unit
-
-    # Changing
 
     def add_invoice(self, invoice: InvoiceRecord) -> None:
         """Take in a new invoice; its `create` follows by `move`."""
@@ -317,7 +247,7 @@ class Book:
             sa.select(Command)
             .where(
                 col(Command.invoice_id) == invoice.id,
-                col(Command.status).in_(("waiting", "running")),
+                col(Command.status).in_(OPEN_STATUSES),
                 col(Command.kind) != CommandKind.READ_PAYMENT,
             )
             .order_by(col(Command.payment_id), col(Command.number))
@@ -334,11 +264,6 @@ class Book:
             unit = self.sales_unit(invoice.msn)
             invoice.attend_at = next_at(invoice, self.payments(invoice), unit, self.now)
         posting.post(self.session, self.rows)
-
-
-def live_payment(payments: Sequence[PaymentRecord]) -> PaymentRecord | None:
-    """Return the payment that the customer could still approve, if there is one."""
-    return next((p for p in payments if p.state in LIVE_PAYMENT_STATES), None)
 
 
 def write(context: Context, work: Callable[[Book], T]) -> T:
@@ -359,9 +284,3 @@ def _set_amounts(record: InvoiceRecord, amounts: Amounts) -> None:
     record.captured_minor = amounts.captured
     record.refunded_minor = amounts.refunded
     record.cancelled_minor = amounts.cancelled
-
-
-def _columns(statement: sa.Select[Any]) -> sa.Select[Any]:
-    """Select the entity's columns as plain rows: the ORM's objects cost ten times more."""
-    entity = statement.column_descriptions[0]["entity"]
-    return statement.with_only_columns(*entity.__table__.c, maintain_column_froms=True)

@@ -5,7 +5,8 @@ from sqlmodel import col
 
 from service.errors import Conflict
 from service.kinds import CommandKind
-from service.ledger.book import Book, live_payment
+from service.ledger.book import Book
+from service.ledger.loaded import live_payment
 from service.ledger.payments import start_payment
 from service.ledger.resource import rfc3339
 from service.store.tables import Command, CommandStatus, InvoiceRecord, PaymentRecord
@@ -61,29 +62,33 @@ def withdraw_live(book: Book, invoice: InvoiceRecord, *, act_id: str | None = No
 
 def _withdraw_newer(book: Book, invoice: InvoiceRecord) -> None:
     """Take back the newer request; one that nobody has begun to make is never made."""
-    live = live_payment(book.payments(invoice))
-    if live is not None and drop_untried(book, live):
-        live.state = PaymentState.REFUSED
-        book.touch(invoice, live)
-    else:
+    if not drop_untried(book, invoice):
         withdraw_live(book, invoice)
 
 
-def drop_untried(book: Book, payment: PaymentRecord) -> bool:
-    """Drop a request that no worker has begun; False where Vipps may know of it."""
-    if payment.state != PaymentState.REQUESTED:
+def drop_untried(book: Book, invoice: InvoiceRecord) -> bool:
+    """Drop the live request if no worker has begun it; False where Vipps may know of it."""
+    payment = live_payment(book.payments(invoice))
+    if payment is None or payment.state != PaymentState.REQUESTED:
         return False
+    if not drop_untried_commands(book, payment, CommandKind.CREATE_PAYMENT):
+        return False
+    drop_untried_commands(book, payment, *CommandKind)  # what would have gone with it
+    payment.state = PaymentState.REFUSED
+    book.touch(invoice, payment)
+    return True
+
+
+def drop_untried_commands(book: Book, payment: PaymentRecord, *kinds: CommandKind) -> bool:
+    """Drop what no worker has begun of these kinds; tell whether there was anything."""
     untried = sa.update(Command).where(
         col(Command.payment_id) == payment.id,
+        col(Command.kind).in_(kinds),
         col(Command.status) == CommandStatus.WAITING,
         col(Command.attempts) == 0,
     )
     drop = untried.values(status=CommandStatus.DROPPED, settled_at=book.real_now)
-    create = drop.where(col(Command.kind) == CommandKind.CREATE_PAYMENT)
-    if book.session.execute(create.returning(col(Command.id))).first() is None:
-        return False
-    book.session.execute(drop)  # what would have gone with it
-    return True
+    return book.session.execute(drop.returning(col(Command.id))).first() is not None
 
 
 def _go_on(book: Book, verdict: Verdict, invoice: InvoiceRecord, payment: PaymentRecord) -> None:

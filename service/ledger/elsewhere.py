@@ -18,6 +18,7 @@ from service.ledger.acts import (
     require,
 )
 from service.ledger.book import Book
+from service.ledger.consequences import drop_untried_commands
 from service.ledger.resource import amounts_of, rfc3339
 from service.ledger.types import Ask
 from service.ledger.under_way import total_minor, under_way
@@ -61,24 +62,11 @@ def paid_elsewhere(book: Book, invoice: InvoiceRecord, ask: Ask, paid: PaidElsew
             withdraw(book, invoice, evidence)
     elif amounts.remaining_to_capture > 0 or amounts.remaining_to_refund > 0:
         payment = authorizing_payment(book, invoice)
-        _drop_untried_captures(book, payment)
+        # It would be captured only to be refunded.
+        drop_untried_commands(book, payment, CommandKind.CAPTURE)
         release_rest(book, invoice, evidence)
         _refund_rest(book, invoice, payment, act_id=evidence.id)
         book.tell(invoice, "invoice.double_payment_detected", "paid_before_elsewhere")
-
-
-def _drop_untried_captures(book: Book, payment: PaymentRecord) -> None:
-    """Take back what no worker has begun: it would be captured only to be refunded."""
-    book.session.execute(
-        sa.update(Command)
-        .where(
-            col(Command.payment_id) == payment.id,
-            col(Command.kind) == CommandKind.CAPTURE,
-            col(Command.status) == CommandStatus.WAITING,
-            col(Command.attempts) == 0,
-        )
-        .values(status=CommandStatus.DROPPED, settled_at=book.real_now)
-    )
 
 
 def refund_what_came_too_late(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:

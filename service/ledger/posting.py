@@ -16,6 +16,7 @@ from service.store.inserts import table_of, upsert_into
 from service.store.tables import (
     Act,
     Command,
+    CommandStatus,
     Event,
     Feed,
     Invoice,
@@ -167,7 +168,7 @@ def _hasten(session: Session, reads: Sequence[Row]) -> None:
     session.execute(statement, [{**_COMMAND_DEFAULTS, **read} for read in reads])
 
 
-_COMMAND_DEFAULTS: Row = {"status": "waiting", "attempts": 0}
+_COMMAND_DEFAULTS: Row = {"status": CommandStatus.WAITING, "attempts": 0}
 
 
 def _append_to_feeds(session: Session, events: Sequence[Row]) -> None:

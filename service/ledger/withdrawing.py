@@ -1,10 +1,10 @@
 """Withdrawing an invoice before anybody has paid it."""
 
-from service.ledger.book import Book, live_payment
+from service.ledger.book import Book
 from service.ledger.consequences import close_if_nothing_lives, drop_untried, withdraw_live
+from service.ledger.loaded import live_payment
 from service.ledger.types import Evidence
 from service.store.tables import InvoiceRecord
-from statemachine import PaymentState
 
 
 def withdraw(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
@@ -12,9 +12,7 @@ def withdraw(book: Book, invoice: InvoiceRecord, evidence: Evidence) -> None:
     invoice.closing = evidence.id
     book.touch(invoice)
     live = live_payment(book.payments(invoice))
-    if live is not None and drop_untried(book, live):
-        live.state = PaymentState.REFUSED
-        book.touch(invoice, live)
+    drop_untried(book, invoice)
     close_if_nothing_lives(book, invoice)
     if invoice.closing is not None and (live is None or live.replacement_flow is None):
         withdraw_live(book, invoice, act_id=evidence.id)

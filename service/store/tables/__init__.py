@@ -1,6 +1,6 @@
 """The tables, one module per subject; every constraint says what it prevents."""
 
-from service.store.tables.commands import Command, CommandAttempt, CommandStatus
+from service.store.tables.commands import OPEN_STATUSES, Command, CommandAttempt, CommandStatus
 from service.store.tables.inbox import RefusedWebhook, StoredVippsEvent
 from service.store.tables.invoices import (
     Act,
@@ -26,6 +26,7 @@ from service.store.tables.requests import StoredAnswer
 from service.store.tables.units import ApiKey, DataKey, Registration, SalesUnit
 
 __all__ = [
+    "OPEN_STATUSES",
     "Act",
     "ApiKey",
     "Attempt",

@@ -21,6 +21,10 @@ class CommandStatus(StrEnum):
     DROPPED = "dropped"  # no longer wanted, and never tried
 
 
+# The outcome is not known yet.
+OPEN_STATUSES = (CommandStatus.WAITING, CommandStatus.RUNNING)
+
+
 class Command(SQLModel, table=True):
     """One call to Vipps that was decided; its key never changes."""
 
