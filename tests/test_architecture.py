@@ -53,7 +53,7 @@ service.ledger            | BASE schedule vipps statemachine webhooks  | orjson 
 service.audit             | BASE ledger webhooks                       | cryptography orjson sqlalchemy sqlmodel
 service.outbox            | BASE group_commit outbox.egress statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
-service.inbox             | BASE group_commit ledger statemachine webhooks | anyio sqlalchemy sqlmodel starlette structlog
+service.inbox             | BASE group_commit ledger statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
 service.inbox.registering | BASE commands vipps statemachine           | anyio sqlalchemy sqlmodel
 service.clockwork         | BASE inbox.registering ledger vipps        | anyio sqlalchemy sqlmodel structlog
 

@@ -3,10 +3,13 @@
 The file is JSON: `evidence` (what is stored) and `signature` (ed25519 over the canonical bytes
 of `evidence`: keys sorted, no white space, UTF-8). Vipps's bodies stand as they came, but for
 phone numbers, of which two digits are left; `bodySha256` is that of the true bytes, and the
-chain of transitions holds the same hash, which outlives the erasure of a body.
+chain of transitions holds the same hash, which outlives the erasure of a body. Beside it stand the
+headers that proved it: whoever has the secret can compute the signature anew. Subscribers' answers
+stand as text, with long numbers masked.
 """
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -37,6 +40,9 @@ ALGORITHM = "ed25519"
 
 # Where Vipps's bodies, and others' in their own spelling, hold a phone number.
 _PHONE_MEMBERS = frozenset({"mobilenumber", "phonenumber", "phone", "mobile", "msisdn"})
+
+# Eight digits or more, in groups as people write them; a day, which is eight too, stays.
+_LONG_NUMBER = re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d(?!\d))\+?\d(?:[ ().\u00a0-]{0,2}\d){7,}")
 
 
 def evidence_file(
@@ -82,6 +88,14 @@ def mask(value: Any) -> Any:
     if isinstance(value, list):
         return [mask(item) for item in value]
     return value
+
+
+def mask_text(text: str) -> str:
+    """Return a text with every number long enough for a phone's reduced to its last two digits.
+
+    A stranger's text has no members by which to tell a phone number from another long number:
+    better one order number too few than one phone number too many."""
+    return _LONG_NUMBER.sub(lambda found: _masked(found[0]), text)
 
 
 def _holds_phone(name: str) -> bool:
@@ -131,16 +145,20 @@ def _vipps_events(session: Session, vault: Vault, invoice: InvoiceRecord) -> lis
     for row in rows:
         event = _plain(row._mapping)
         event["bodySha256"] = event.pop("raw_hash")
+        event["body"] = _sealed_json(vault, row, "raw")
         del event["raw"]
-        event["body"] = _body(vault, row)
+        event["headers"] = _sealed_json(vault, row, "headers")
         found.append(event)
     return found
 
 
-def _body(vault: Vault, row: sa.Row[Any]) -> Any:
-    """Return a Vipps event's body, masked; None where it was erased."""
+def _sealed_json(vault: Vault, row: sa.Row[Any], name: str) -> Any:
+    """Return a Vipps event's body, or headers, masked; None where none is left."""
+    sealed = row._mapping[name]
+    if sealed is None:
+        return None
     try:
-        return mask(orjson.loads(vault.open(row.raw, place=f"vipps_event:{row.id}:raw")))
+        return mask(orjson.loads(vault.open(sealed, place=f"vipps_event:{row.id}:{name}")))
     except SealBroken:
         return None
 
@@ -180,6 +198,6 @@ def _deliveries(session: Session, vault: Vault, invoice: InvoiceRecord) -> list[
         tried = _plain(row._mapping)
         place = f"attempt:{row.delivery_id}:{row.number}:answer"
         answer = vault.open(row.answer, place=place) if row.answer else b""
-        tried["answer"] = answer.decode(errors="replace")
+        tried["answer"] = mask_text(answer.decode(errors="replace"))
         found.append(tried)
     return found

@@ -13,6 +13,7 @@ from service.context import Context
 from service.errors import DatabaseAway
 from service.group_commit import GroupCommit, NotStored, Overloaded
 from service.ids import new_id
+from service.inbox.kept_headers import kept_headers
 from service.inbox.refusals import Refusals, Refused
 from service.inbox.registrations import Registered, Registrations
 from service.ledger.book import write
@@ -71,7 +72,7 @@ class Receiver:
             body = await _read_body(scope, receive)
             if not await self._is_proven(msn, scope, body):
                 return 401
-            outcome = await self._commits.submit(self._received(msn, body))
+            outcome = await self._commits.submit(self._received(msn, scope["headers"], body))
         except _TooLarge:
             return 413
         except (DatabaseAway, Overloaded, NotStored) as error:
@@ -127,7 +128,7 @@ class Receiver:
         now = self._context.clock.now()
         verify(request, registered.secrets, now, tolerance_s=tolerance_s)
 
-    def _received(self, msn: str, body: bytes) -> Received:
+    def _received(self, msn: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> Received:
         return Received(
             id=new_id("vev"),
             msn=msn,
@@ -135,6 +136,7 @@ class Receiver:
             raw=body,
             received_at=self._context.clock.business_now(),
             report=_parse(body),
+            headers=kept_headers(headers),
         )
 
     def _store(self, batch: Sequence[Received]) -> Sequence[Outcome]:

@@ -25,7 +25,8 @@ class Received:
     """One verified report: a webhook's body, or one entry of an event log.
 
     `msn` is the path's, or that of the sales unit which read. `report` is what the bytes
-    say, or why they say nothing. `id` names the row that it becomes."""
+    say, or why they say nothing. `id` names the row that it becomes. `headers` is JSON, kept as
+    evidence and not looked into; a read has none."""
 
     id: str
     msn: str
@@ -33,6 +34,7 @@ class Received:
     raw: bytes = field(repr=False)
     received_at: datetime
     report: VippsEvent | MalformedEvent
+    headers: bytes | None = field(default=None, repr=False)
 
     @property
     def raw_hash(self) -> bytes:
@@ -89,11 +91,18 @@ def stored_row(received: Received, book: Book) -> Row:
         "reason": None,
         "raw": book.vault.seal(received.raw, place=f"vipps_event:{received.id}:raw"),
         "raw_hash": received.raw_hash,
+        "headers": _sealed_headers(received, book),
     }
     said = report if isinstance(report, VippsEvent) else None
     for name in _SAID:
         row[name] = getattr(said, name, None)
     return row
+
+
+def _sealed_headers(received: Received, book: Book) -> bytes | None:
+    if received.headers is None:
+        return None
+    return book.vault.seal(received.headers, place=f"vipps_event:{received.id}:headers")
 
 
 _SAID = (

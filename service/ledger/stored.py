@@ -21,7 +21,8 @@ Key = tuple[str, str, str, str]
 MSN_DIFFERS = "msn_differs"
 
 # The bytes stay where they are: judging needs what they said, not how.
-_COLUMNS = tuple(column for column in table_of(StoredVippsEvent).c if column.name != "raw")
+_SEALED = ("raw", "headers")
+_COLUMNS = tuple(c for c in table_of(StoredVippsEvent).c if c.name not in _SEALED)
 # Copies say nothing new, and there may be a thousand of them. An unmatched one is read anew
 # should the payment turn up after all.
 _NO_PRECEDENT = (Outcome.DUPLICATE, Outcome.UNMATCHED)

@@ -57,6 +57,7 @@ class StoredVippsEvent(SQLModel, table=True):
     payment_id: str | None = None
     invoice_id: str | None = None
     raw: bytes  # sealed, exactly the bytes that were signed
+    headers: bytes | None = None  # sealed JSON, of a webhook: what it was proven by
     raw_hash: bytes  # SHA-256 of those bytes: the audit chain outlives their erasure
 
 

@@ -1,7 +1,9 @@
 """The evidence file: all that is stored, nobody's phone number, and not one byte to change."""
 
+import asyncio
 import base64
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
@@ -11,22 +13,30 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.audit.evidence import canonical, evidence_file, mask
+from service.audit.evidence import canonical, evidence_file, mask, mask_text
 from service.audit.verify import EvidenceBroken, verify_file
 from service.ledger.resource import invoice_resource
+from service.outbox import subscriptions
 from service.store.db import Database
-from service.store.tables import StoredVippsEvent
+from service.store.tables import Attempt, Delivery, Event, StoredVippsEvent
 from tests.builders import (
+    BASE_URL,
     MSN,
     NOW,
     ONLY_SQLITE,
     PHONE,
     REFERENCE,
+    SECRET,
     Desk,
+    VippsPayment,
     a_desk,
     a_pushed_desk,
+    a_vipps_event,
+    signed_headers,
 )
+from tests.service.inbox.posting import PATH, posting, register
 from webhooks.standard import public_key_text
+from webhooks.vipps import authority_and_path, sign
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
 Change = Callable[[dict[str, Any]], None]
@@ -104,6 +114,102 @@ def test_evidence_file_shows_nobodys_phone_number(database: Database) -> None:
 
     assert PHONE.encode() not in file
     assert b'"mobileNumber":"********67"' in file
+
+
+@pytest.mark.anyio
+async def test_evidence_shows_what_proved_a_webhook(database: Database) -> None:
+    """With the secret, my auditor can compute each webhook's signature anew."""
+    desk = a_desk(database)
+    desk.create()
+    register(desk.context)
+    body = orjson.dumps(a_vipps_event())
+    proxy = {"Cookie": "session=1", "X-Forwarded-For": "192.0.2.7", "X-Vipps-More": "yes"}
+    async with posting(desk.context) as client:
+        sent = signed_headers(body) | proxy
+        answer = await client.post(PATH, content=body, headers=sent)
+    desk.read(VippsPayment(events=[a_vipps_event()]))
+
+    file = await asyncio.to_thread(file_of, desk)
+
+    webhook, *_ = file["evidence"]["vippsEvents"]
+    headers = dict(webhook["headers"])
+    assert answer.status_code == 200
+    assert verify_file(orjson.dumps(file)).transitions == 2
+    assert not headers.keys() & {"cookie", "x-forwarded-for"}
+    assert headers["x-vipps-more"] == "yes"
+    assert headers["host"] == "any.host"
+    date = parsedate_to_datetime(headers["x-ms-date"])
+    url = dict(zip(("host", "path_and_query"), authority_and_path(BASE_URL + PATH), strict=True))
+    anew = sign(method="POST", **url, body=body, secret=SECRET, at=date)
+    assert headers["authorization"] == anew["Authorization"]
+    assert headers["x-ms-content-sha256"] == anew["X-Ms-Content-Sha256"]
+
+
+def test_evidence_of_before_headers_were_kept_is_still_whole(database: Database) -> None:
+    """A file that I was given last year, without headers, still verifies."""
+    evidence = a_file(database)["evidence"]
+    for event in evidence["vippsEvents"]:
+        assert event.pop("headers") is None  # taken in without a request
+
+    assert verify_file(signed(evidence)).transitions == 3
+
+
+def test_evidence_masks_numbers_in_subscribers_answers(database: Database) -> None:
+    """What a subscriber's server says of the customer does not leave with the file."""
+    desk, _ = a_pushed_desk(database)
+    told = desk.all(Event)[0]
+    vault = desk.context.vault
+    said = f'{{"error": "no customer {PHONE}", "at": "2026-11-22T10:00:00Z"}}'
+    with database.transaction() as session:
+        subscription, _ = subscriptions.create(
+            session,
+            vault,
+            msn=MSN,
+            url="https://merchant.example/x",
+            event_types=["*"],
+            description=None,
+            allow=(),
+            now=NOW,
+        )
+        session.flush()
+        delivery = Delivery(
+            id="dlv_1",
+            msn=MSN,
+            subscription_id=subscription.id,
+            event_id=told.id,
+            line=desk.invoice().id,
+            position=told.position,
+            next_attempt_at=NOW,
+            created_at=NOW,
+        )
+        session.add(delivery)
+        session.flush()
+        answer = vault.seal(said.encode(), place="attempt:dlv_1:1:answer")
+        session.add(Attempt(delivery_id="dlv_1", number=1, at=NOW, latency_ms=1, answer=answer))
+
+    file = file_of(desk)
+
+    (tried,) = file["evidence"]["deliveries"]
+    assert tried["answer"] == said.replace(PHONE, "********67")
+    assert verify_file(orjson.dumps(file)).transitions == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("4791234567", "********67"),
+        ("tel:+47 912 34 567!", "tel:************67!"),
+        ("(+47) 912-34-567", "(*************67"),
+        ("nr4791234567x", "nr********67x"),
+        ("1234567", "1234567"),
+        ("on 2026-11-22 at 10:00", "on 2026-11-22 at 10:00"),
+        ("200 OK", "200 OK"),
+        ("", ""),
+    ],
+)
+def test_mask_of_a_text_leaves_two_digits_of_each_long_number(text: str, shown: str) -> None:
+    """However a stranger writes a phone number, it is not shown; days and statuses are."""
+    assert mask_text(text) == shown
 
 
 def test_evidence_of_an_erased_body_keeps_its_hash(database: Database) -> None:
@@ -201,6 +307,10 @@ def _other_format(evidence: dict[str, Any]) -> None:
     evidence["format"] = "betalbar-evidence-9"
 
 
+def _other_headers(evidence: dict[str, Any]) -> None:
+    evidence["vippsEvents"][0]["headers"] = [["x-ms-content-sha256", "AAAA"]]
+
+
 def _no_history(evidence: dict[str, Any]) -> None:
     del evidence["transitions"]
 
@@ -217,6 +327,7 @@ def _no_instant(evidence: dict[str, Any]) -> None:
         (_change_row, "transition 2 was changed"),
         (_other_body, "transition 2 is not what its Vipps event says"),
         (_drop_body, "transition 2 is not what its Vipps event says"),
+        (_other_headers, "are of another body"),
         (_other_state, "does not lead to the invoice"),
         (_other_format, "not of the format"),
         (_no_history, "not evidence of this service"),
