@@ -18,6 +18,7 @@ from service.clock import Clock
 from service.clockwork.attendant import Attendant
 from service.clockwork.registrations import RegistrationKeeper
 from service.commands.worker import CommandWorker
+from service.console import console_routes
 from service.context import Context
 from service.errors import ServiceError
 from service.inbox.receiver import Receiver
@@ -27,6 +28,7 @@ from service.outbox.egress import open_egress
 from service.sandbox.app import Sandbox, create_sandbox
 from service.sandbox.settings import SandboxSettings
 from service.settings import Settings
+from service.staff.users import ensure_demo_user
 from service.store.db import Database
 from service.store.leases import end_leases_of_the_dead
 from service.store.schema import migrate, require_current
@@ -72,10 +74,14 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
     sandbox = _built_in_sandbox(settings) if settings.has_built_in_sandbox else None
     clock = Clock(offset=lambda: sandbox.clock.offset) if sandbox else Clock()
     context = open_context(settings, clock=clock)
+    if sandbox is not None:
+        with context.database.transaction() as session:
+            ensure_demo_user(session, context.vault, settings.msn, now=clock.now())
     receiver, running = Receiver(context), Running()
     routes: list[BaseRoute] = [
         Route("/webhooks/vipps/{msn}", receiver),
         *api_routes(context, running),
+        *console_routes(context),
         *(sandbox.routes if sandbox else ()),
     ]
 

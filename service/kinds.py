@@ -1,4 +1,4 @@
-"""The kinds of commands to Vipps: the word that tables, worker and client share."""
+"""Words that tables and the parts above them share: kinds of commands, roles of people."""
 
 from enum import StrEnum
 
@@ -12,3 +12,12 @@ class CommandKind(StrEnum):
     CAPTURE = "capture"
     REFUND = "refund"
     READ_PAYMENT = "read_payment"
+
+
+class Role(StrEnum):
+    """What a person at the merchant's does with the console; each may what the ones before may."""
+
+    VIEWER = "viewer"
+    SUPPORT = "support"
+    FINANCE = "finance"
+    ADMIN = "admin"

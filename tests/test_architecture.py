@@ -55,11 +55,13 @@ service.outbox            | BASE group_commit outbox.egress statemachine webhook
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.inbox             | BASE group_commit ledger statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
 service.inbox.registering | BASE commands vipps statemachine           | anyio sqlalchemy sqlmodel
+service.staff             | BASE                                       | argon2 orjson pyotp sqlalchemy sqlmodel
 service.clockwork         | BASE inbox.registering ledger vipps        | anyio sqlalchemy sqlmodel structlog
 
 service.api               | BASE audit ledger outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
-service.app               | BASE api clockwork commands inbox inbox.registering logs outbox outbox.egress sandbox units vipps | anyio sqlalchemy starlette structlog
-service.cli               | BASE api app audit commands inbox inbox.registering logs sandbox units vipps webhooks | httpx orjson pydantic rich sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
+service.console           | BASE ledger staff statemachine             | anyio jinja2 limits sqlalchemy sqlmodel starlette
+service.app               | BASE api clockwork commands console inbox inbox.registering logs outbox outbox.egress sandbox staff units vipps | anyio sqlalchemy starlette structlog
+service.cli               | BASE api app audit commands inbox inbox.registering logs sandbox staff units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
 """  # noqa: E501 - a table is read by its columns
 
 

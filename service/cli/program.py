@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from service.cli import audit, demo, keys, reconciling, sales_units, serving, webhooks
+from service.cli import audit, demo, keys, reconciling, sales_units, serving, users, webhooks
 from service.cli.output import complain
 from service.errors import SchemaOutdated, ServiceError, SettingsInvalid
 
@@ -32,6 +32,7 @@ app.command()(demo.demo)
 app.command()(serving.sandbox)
 app.add_typer(keys.app, name="keys")
 app.add_typer(sales_units.app, name="sales-units")
+app.add_typer(users.app, name="users")
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(reconciling.reconcile)
 app.add_typer(audit.app, name="audit")

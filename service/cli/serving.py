@@ -21,6 +21,7 @@ from service.logs import configure_logs
 from service.sandbox import SandboxSettings, spare_the_collector
 from service.sandbox import create_app as create_sandbox_app
 from service.settings import Settings, load_settings
+from service.staff.users import DEMO_LOGIN
 from service.store.db import Database
 from service.store.schema import migrate as migrate_schema
 
@@ -186,9 +187,13 @@ def _introduce(context: Context) -> None:
     settings = context.settings
     url = settings.local_url
     lines = [f"Betalbar is at {url}", f"  API        {url}/v1/invoices"]
+    if not settings.has_built_in_sandbox:
+        lines.append(f"  console    {url}/console")
     if settings.has_built_in_sandbox:
         lines += [
             f"  API key    {api_key(context)}",
+            f"  console    {url}/console (login {DEMO_LOGIN},"
+            f" password {context.vault.demo_password()})",
             f"  phone      {url}/phone (be the customer)",
             f"  sandbox    {url}/sandbox (its clock, its faults, its payments)",
         ]

@@ -16,7 +16,9 @@ from service.store.tables import DataKey
 from service.vault.box import Box
 
 # One key per use: a leak of one, or a weakness in one use, opens nothing else.
-_PURPOSES = ("data", "phone", "page", "signing", "sandbox")
+_PURPOSES = ("data", "phone", "page", "signing", "sandbox", "staff")
+
+_DEMO_PASSWORD_BYTES = 9
 
 _TOKEN_BYTES = 18  # 144 random-looking bits: unguessable, and 24 characters in a link
 
@@ -51,6 +53,14 @@ class Vault:
     def phone_lookup(self, msn: str, phone_number: str) -> bytes:
         """Return the keyed hash by which a sales unit finds a phone number again."""
         return self._derive("phone", f"{msn}:{phone_number}")
+
+    def login_lookup(self, login: str) -> bytes:
+        """Return the keyed hash by which a person's login is found again."""
+        return self._derive("staff", f"login:{login}")
+
+    def demo_password(self) -> str:
+        """Return the password that `serve` prints when the sandbox is built in."""
+        return _text(self._derive("staff", "demo password")[:_DEMO_PASSWORD_BYTES])
 
     def page_token(self, invoice_id: str) -> str:
         """Return the unguessable token of an invoice's page; the same every time."""

@@ -23,6 +23,7 @@ from service.store.tables.outgoing import (
 )
 from service.store.tables.people import Customer
 from service.store.tables.requests import StoredAnswer
+from service.store.tables.staff import StaffAct, StaffSession, StaffUnit, StaffUser
 from service.store.tables.units import ApiKey, DataKey, Registration, SalesUnit
 
 __all__ = [
@@ -48,6 +49,10 @@ __all__ = [
     "RefusedWebhook",
     "Registration",
     "SalesUnit",
+    "StaffAct",
+    "StaffSession",
+    "StaffUnit",
+    "StaffUser",
     "StoredAnswer",
     "StoredVippsEvent",
     "Subscription",

@@ -64,7 +64,7 @@ def served(folder: Path, *words: str) -> Iterator[Served]:
     allow = "127.0.0.0/8"
     with started(folder, "serve", *words, port=str(port), subscriber_allow=allow) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(4)]
+        lines = [process.stdout.readline() for _ in range(5)]
         _wait_until_ready(url)
         yield Served(process, url, lines[2].split()[-1], "".join(lines))
 
@@ -84,6 +84,7 @@ def test_serve_prints_its_urls_and_a_key_that_works(tmp_path: Path) -> None:
 
         assert f"Betalbar is at {one.url}" in one.introduction
         assert f"{one.url}/phone" in one.introduction
+        assert f"{one.url}/console (login demo, password" in one.introduction
         assert answer.json()["items"] == []
         assert "server" not in answer.headers
 

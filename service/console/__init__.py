@@ -1,0 +1,20 @@
+"""The console: where finance and support see what became of each invoice, and why."""
+
+from starlette.routing import BaseRoute
+
+from service.console.gate import Gate
+from service.console.overview import overview_routes
+from service.console.rendering import Pages
+from service.console.signing_in import signing_in_routes
+from service.context import Context
+
+
+def console_routes(context: Context) -> list[BaseRoute]:
+    """Return the routes; all but the way in ask for somebody who is signed in."""
+    pages = Pages(context.settings)
+    gate = Gate(context, pages)
+    return [
+        *pages.asset_routes(),
+        *signing_in_routes(gate),
+        *overview_routes(gate),
+    ]

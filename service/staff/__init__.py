@@ -1,0 +1,1 @@
+"""People who use the console: who they are, what they may, and how they show it."""

@@ -1,0 +1,50 @@
+"""The console over a real database, asked by a client that keeps cookies as a browser does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from service.console import console_routes
+from service.context import Context
+from service.kinds import Role
+from service.staff.users import NewPerson, add_user
+from service.store.db import Database
+from tests.browser import browser, context, page  # noqa: F401 - fixtures
+from tests.builders import MSN, NOW, OTHER_MSN, a_context
+from tests.flows.processes import Served
+
+PASSWORD = "a-good-password"
+
+
+@dataclass(slots=True)
+class Desk:
+    """One running console, with a person of each role; logins are the roles' names."""
+
+    context: Context
+    http: httpx.Client
+    url: str
+
+    def sign_in(self, login: str = "viewer", password: str = PASSWORD) -> httpx.Response:
+        """Send the form of the way in."""
+        form = {"login": login, "password": password, "next": "/console"}
+        return self.http.post("/console/sign-in", data=form)
+
+
+@pytest.fixture
+def desk(database: Database) -> Iterator[Desk]:
+    """Give a console that listens, at which nobody is signed in."""
+    made = a_context(database, MSN, OTHER_MSN)
+    with database.transaction() as session:
+        for role in Role:
+            person = NewPerson(
+                role.value, role.value.title(), role, (MSN,), PASSWORD, has_second_factor=False
+            )
+            add_user(session, made.vault, person, now=NOW)
+    served = Served(Starlette(routes=console_routes(made)))
+    served.start()
+    with httpx.Client(base_url=served.url) as http:
+        yield Desk(made, http, served.url)
+    served.stop()

@@ -1,0 +1,126 @@
+"""Who gets in, what they get, and what another site's page can't make them do."""
+
+import httpx
+import pytest
+
+from tests.builders import ONLY_SQLITE
+from tests.service.console.conftest import Desk
+
+pytestmark = ONLY_SQLITE
+
+
+@pytest.mark.parametrize("path", ["/console", "/console?x=1"])
+def test_strangers_are_shown_the_way_in(desk: Desk, path: str) -> None:
+    """No page of the console tells a stranger anything; after signing in it comes up."""
+    answer = desk.http.get(path)
+
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "/console/sign-in?next=/console",
+    )
+
+
+def test_signing_in_opens_the_overview(desk: Desk) -> None:
+    """The cookie is kept from scripts and from other sites, and names nobody."""
+    answer = desk.sign_in()
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    page = desk.http.get("/console")
+    assert page.status_code == 200
+    assert "Acme" in page.text
+
+
+@pytest.mark.parametrize("form", [{"password": "wrong"}, {"login": "nobody"}])
+def test_wrong_ones_are_refused_alike(desk: Desk, form: dict[str, str]) -> None:
+    """The same words, whether the login exists or not."""
+    answer = desk.sign_in(**form)
+
+    assert answer.status_code == 401
+    assert "don&#39;t go together" in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+def test_guessing_is_slowed_down(desk: Desk) -> None:
+    """After ten tries a minute, the right password waits as well."""
+    tried = [desk.sign_in(password="wrong").status_code for _ in range(10)]
+
+    assert set(tried) == {401}
+    assert desk.sign_in().status_code == 429
+    assert desk.sign_in("support").status_code == 303
+
+
+def test_signing_out_ends_it(desk: Desk) -> None:
+    """The cookie of before opens nothing."""
+    desk.sign_in()
+    before = dict(desk.http.cookies)
+
+    assert desk.http.post("/console/sign-out").status_code == 303
+
+    assert httpx.get(f"{desk.url}/console", cookies=before).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("path", ["/console/sign-in", "/console/sign-out"])
+def test_forms_of_other_sites_are_refused(desk: Desk, headers: dict[str, str], path: str) -> None:
+    """Nobody is signed in as another, or out, by a page they happen to open (T37)."""
+    answer = desk.http.post(path, data={"login": "viewer"}, headers=headers)
+
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["https://evil.example", "//evil.example", "/console\\@evil.example", "/consoles", "/phone"],
+)
+def test_signing_in_leads_nowhere_else(desk: Desk, wanted: str) -> None:
+    """A link to our way in can't send people on to a copy of it."""
+    form = {"login": "viewer", "password": "a-good-password", "next": wanted}
+
+    answer = desk.http.post("/console/sign-in", data=form)
+
+    assert answer.headers["location"] == "/console"
+
+
+def test_pages_may_load_and_run_nothing_but_ours(desk: Desk) -> None:
+    """No cache keeps them, nobody frames them, no inline script or style runs."""
+    desk.sign_in()
+
+    headers = desk.http.get("/console").headers
+
+    assert headers["cache-control"] == "no-store"
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_forms_are_small(desk: Desk) -> None:
+    """Nobody fills the memory by the way in."""
+    answer = desk.http.post("/console/sign-in", content=b"login=" + b"x" * 100_000)
+
+    assert answer.status_code == 413
+
+
+def test_only_our_own_files_are_served(desk: Desk) -> None:
+    """There is no way out of the folder."""
+    names = ("../rendering.py", "..%2frendering.py", "nothing.css", "")
+
+    answers = [desk.http.get(f"/console/assets/{name}").status_code for name in names]
+
+    assert set(answers) <= {404, 405}
+    assert (
+        desk.http.get("/console/assets/console.css").headers["content-type"].startswith("text/css")
+    )
