@@ -12,6 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+# The first argument of a command that is to die at a point of `tests.flows.killed_at`.
+KILLED_AT = "killed-at"
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["service.cli", "tests.flows.forked"])
 
@@ -65,6 +68,11 @@ def _run(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if arguments[0] == KILLED_AT:
+        from tests.flows import killed_at
+
+        killed_at.main(arguments[1:])
+        return
     sys.argv = ["betalbar", *arguments]
     from service.cli import main
 

@@ -1,0 +1,204 @@
+"""A `betalbar` that ends itself at one exact point (SIGKILL), for the proof of I12.
+
+    python -m tests.flows.killed_at K3 "an-invoice AUTHORIZED" serve
+
+The service's own code is as it is, and knows nothing of this: before it starts, what one part
+calls of another is wrapped in the new process, or SQLAlchemy and httpcore are listened to. It
+dies the first time that what passes there has all the words in it.
+"""
+
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from service.commands import worker
+from service.group_commit import GroupCommit
+from service.inbox import receiver
+from service.outbox import deliverer
+
+# Under this name a connection remembers that its transaction is the one.
+_MARK = "killed_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Doom:
+    """What must pass for the process to die."""
+
+    words: Sequence[str]
+
+    def strike(self, passing: object) -> None:
+        """Die, if this is it."""
+        if self.is_due(passing):
+            die()
+
+    def is_due(self, passing: object) -> bool:
+        """Tell whether this is it."""
+        text = passing.decode() if isinstance(passing, bytes) else str(passing)
+        return all(word in text for word in self.words)
+
+
+def die() -> None:
+    """End this process here and now, with nothing flushed, closed or said."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+Arm = Callable[[Doom], None]
+# From a call's arguments to what they are about, as text.
+About = Callable[..., object]
+
+
+def before(owner: object, name: str, about: About) -> Arm:
+    """Die before a function of a module or class runs."""
+    return lambda doom: _wrap(owner, name, first=lambda *a, **k: doom.strike(about(*a, **k)))
+
+
+def after(owner: object, name: str, about: About) -> Arm:
+    """Die once a function of a module or class has returned, before its caller knows."""
+    return lambda doom: _wrap(owner, name, last=lambda *a, **k: doom.strike(about(*a, **k)))
+
+
+def _wrap(
+    owner: object, name: str, *, first: About = lambda *_, **__: None, last: About | None = None
+) -> None:
+    real = getattr(owner, name)
+    then = last or (lambda *_, **__: None)
+
+    @wraps(real)
+    def called(*given: Any, **named: Any) -> Any:
+        first(*given, **named)
+        answer = real(*given, **named)
+        then(*given, **named)
+        return answer
+
+    @wraps(real)
+    async def awaited(*given: Any, **named: Any) -> Any:
+        first(*given, **named)
+        answer = await real(*given, **named)
+        then(*given, **named)
+        return answer
+
+    setattr(owner, name, awaited if inspect.iscoroutinefunction(real) else called)
+
+
+def after_writing(start: str) -> Arm:
+    """Die in the midst of a transaction, right after a statement that begins so."""
+
+    def arm(doom: Doom) -> None:
+        _on_statement(start, lambda _connection, values: doom.strike(values))
+
+    return arm
+
+
+def before_commit(start: str) -> Arm:
+    """Die when all of a transaction with such a statement is written, but for its commit."""
+
+    def arm(doom: Doom) -> None:
+        _mark_transactions(start, doom)
+        sa.event.listen(Engine, "commit", lambda connection: _die_if_marked(connection.info))
+
+    return arm
+
+
+def after_commit(start: str) -> Arm:
+    """Die when a transaction with such a statement is committed and nobody knows of it yet."""
+
+    def arm(doom: Doom) -> None:
+        _mark_transactions(start, doom)
+        # A connection goes back to its pool right after the commit.
+        sa.event.listen(sa.pool.Pool, "checkin", lambda _, record: _die_if_marked(record.info))
+
+    return arm
+
+
+def _mark_transactions(start: str, doom: Doom) -> None:
+    def mark(connection: sa.Connection, values: object) -> None:
+        if doom.is_due(values):
+            connection.info[_MARK] = True
+
+    _on_statement(start, mark)
+
+
+def _die_if_marked(info: Mapping[str, Any]) -> None:
+    if _MARK in info:
+        die()
+
+
+def _on_statement(start: str, react: Callable[[sa.Connection, object], None]) -> None:
+    @sa.event.listens_for(Engine, "after_cursor_execute")
+    def look(
+        connection: sa.Connection, _cursor: Any, statement: str, values: Any, _: Any, __: bool
+    ) -> None:
+        if statement.lstrip().startswith(start):
+            react(connection, values)
+
+
+def once_sent(doom: Doom) -> None:
+    """Die when a request to Vipps has wholly left, and before anything of its answer is read."""
+    real = httpx.AsyncClient.stream
+
+    async def follow(step: str, _: object) -> None:
+        if step == "http11.receive_response_headers.started":
+            die()
+
+    @wraps(real)
+    def stream(self: httpx.AsyncClient, method: str, url: str, **named: Any) -> Any:
+        if doom.is_due(f"{method} {url}"):
+            named["extensions"] = {"trace": follow}
+        return real(self, method, url, **named)
+
+    httpx.AsyncClient.stream = stream  # type: ignore[method-assign,assignment]
+
+
+def _body(request: Any, *_: object, **__: object) -> object:
+    return request.body
+
+
+def _report(_commits: object, item: Any) -> object:
+    return getattr(item, "raw", b"")  # what is settled goes through a queue of the same kind
+
+
+def _command(_client: object, claimed: Any, **_: object) -> object:
+    return f"{claimed.kind} {claimed.reference}"
+
+
+def _letter(_egress: object, _vault: object, letter: Any, **_: object) -> object:
+    return letter.body
+
+
+# K11 is not here: there the subscriber, which has the request and withholds its answer, says when.
+POINTS: Mapping[str, Arm] = {
+    "K1": before(receiver, "verify", _body),
+    "K2": after(receiver, "verify", _body),
+    "K3": after_writing("INSERT INTO vipps_event"),
+    "K4": after(GroupCommit, "submit", _report),
+    "K5": before(worker, "run", _command),
+    "K6": before_commit("INSERT INTO transition"),
+    "K7": after_commit("INSERT INTO transition"),
+    "K8": after_commit("INSERT INTO act"),
+    "K9": once_sent,
+    "K10": after(worker, "run", _command),
+    "K12": after(deliverer, "post_signed", _letter),
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run a `betalbar` command that dies at a point: its name, the words, the command."""
+    point, words, *command = arguments
+    POINTS[point](Doom(words.split()))
+    from service.cli import main as betalbar
+
+    sys.argv = ["betalbar", *command]
+    betalbar()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
