@@ -23,6 +23,7 @@ from service.settings import load_settings
 from service.store.db import Database
 from service.store.tables import (
     Command,
+    Customer,
     Event,
     Invoice,
     InvoiceRecord,
@@ -145,6 +146,7 @@ class VippsPayment:
     state: str = "CREATED"
     currency: str = "NOK"
     guaranteed_until: datetime | None = None
+    told: dict[str, Any] = field(default_factory=dict)  # of who paid: profile, userDetails
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def happens(self, *names: str, amount_minor: int | None = None, **changed: Any) -> bytes:
@@ -201,6 +203,7 @@ class VippsPayment:
             "aggregate": {n: self.money(v) for n, v in zip(names, self.sums(), strict=True)},
             "metadata": {"betalbar": invoice_id},
             "captureGuaranteedUntil": _text(self.guaranteed_until),
+            **self.told,
         }
 
     def snapshot(self, invoice_id: str = "inv_unknown") -> PaymentSnapshot:
@@ -254,6 +257,12 @@ class Desk:
         """Take in webhooks that share one transaction."""
         batch = [received(body, at=self.now()) for body in bodies]
         return self.write(lambda book: record(book, batch))
+
+    def customer(self, phone_number: str = PHONE) -> Customer:
+        """Return the customer with this number."""
+        lookup = self.context.vault.phone_lookup(MSN, phone_number)
+        found: Customer = self.all(Customer, Customer.phone_lookup == lookup)[0]
+        return found
 
     def read(self, vipps: VippsPayment, *, read_id: str = "cmd") -> None:
         """Take in a read of a payment."""

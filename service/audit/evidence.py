@@ -10,7 +10,7 @@ stand as text, with long numbers masked.
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ import orjson
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from service.ledger.people import open_sealed
 from service.ledger.resource import rfc3339
 from service.store.inserts import table_of
 from service.store.tables import (
@@ -137,30 +138,41 @@ def _plain_value(value: Any) -> Any:
 
 
 def _vipps_events(session: Session, vault: Vault, invoice: InvoiceRecord) -> list[dict[str, Any]]:
-    column = table_of(StoredVippsEvent).c
+    column, payment = table_of(StoredVippsEvent).c, table_of(Payment).c
     rows = session.execute(
-        sa.select(*column).where(column.invoice_id == invoice.id).order_by(column.received_at)
+        sa.select(*column, payment.shared_by)
+        .outerjoin_from(
+            table_of(StoredVippsEvent), table_of(Payment), payment.id == column.payment_id
+        )
+        .where(column.invoice_id == invoice.id)
+        .order_by(column.received_at)
     )
     found = []
     for row in rows:
         event = _plain(row._mapping)
         event["bodySha256"] = event.pop("raw_hash")
-        event["body"] = _sealed_json(vault, row, "raw")
+        owners = (event.pop("shared_by"), invoice.customer_id)
+        event["body"] = _sealed_json(session, vault, row, "raw", owners)
         del event["raw"]
-        event["headers"] = _sealed_json(vault, row, "headers")
+        event["headers"] = _sealed_json(session, vault, row, "headers", owners)
         found.append(event)
     return found
 
 
-def _sealed_json(vault: Vault, row: sa.Row[Any], name: str) -> Any:
-    """Return a Vipps event's body, or headers, masked; None where none is left."""
-    sealed = row._mapping[name]
+def _sealed_json(
+    session: Session, vault: Vault, row: sa.Row[Any], name: str, owners: Iterable[str | None]
+) -> Any:
+    """Return a Vipps event's body, or headers, masked; None where none is left.
+
+    A body that tells of a person is sealed with the key of one of the `owners`."""
+    sealed, place = row._mapping[name], f"vipps_event:{row.id}:{name}"
     if sealed is None:
         return None
     try:
-        return mask(orjson.loads(vault.open(sealed, place=f"vipps_event:{row.id}:{name}")))
+        plain = open_sealed(session, vault, sealed, place=place, customer_ids=owners)
     except SealBroken:
         return None
+    return mask(orjson.loads(plain))
 
 
 def _commands(session: Session, invoice: InvoiceRecord) -> list[dict[str, Any]]:

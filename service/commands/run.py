@@ -6,6 +6,7 @@ from random import Random
 
 from service.commands.claim import Claimed
 from service.kinds import CommandKind
+from service.ledger.sharing import Told, told_by_userinfo, told_by_vipps
 from service.vipps import Answer, CommandVerdict, Then, VippsClient, judge
 from service.vipps.answer import no_answer
 from service.vipps.bodies import modification_body
@@ -30,6 +31,7 @@ class Reading:
 
     log: EventLog
     snapshot: PaymentSnapshot
+    userinfo: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,21 @@ async def _read(
     if not payment.is_success:
         return payment, None
     try:
-        log = read_log(events.body, claimed.msn)
-        return payment, Reading(log, read_payment(payment.body, base_url))
+        log, snapshot = read_log(events.body, claimed.msn), read_payment(payment.body, base_url)
     except UnreadableAnswer:
         return no_answer(payment.latency_ms), None  # not from the API: ask again
+    return payment, Reading(log, snapshot, await _userinfo(client, claimed, snapshot))
+
+
+async def _userinfo(
+    client: VippsClient, claimed: Claimed, snapshot: PaymentSnapshot
+) -> Told | None:
+    """Ask who paid, where a shared number is awaited and the payment itself does not tell it.
+
+    Whatever goes wrong here says nothing about the payment; the next read asks again."""
+    told = told_by_vipps(snapshot.sub, snapshot.user_details)
+    is_its_turn = claimed.kind is CommandKind.READ_PAYMENT and claimed.awaits_number
+    if not is_its_turn or told.sub is None or told.phone_number is not None:
+        return None
+    answer = await client.get_userinfo(claimed.keys, told.sub)
+    return told_by_userinfo(told.sub, answer.body) if answer.is_success else None

@@ -52,7 +52,15 @@ def _settle_one(book: Book, ran: Ran) -> bool:
     payment = next(p for p in book.payments(invoice) if p.id == claimed.payment_id)
     if ran.reading is not None and not _is_strangers(ran, ran.reading):
         reading = ran.reading
-        take_in(book, invoice, payment, reading.log, reading.snapshot, read_id=claimed.id)
+        take_in(
+            book,
+            invoice,
+            payment,
+            reading.log,
+            reading.snapshot,
+            read_id=claimed.id,
+            userinfo=reading.userinfo,
+        )
     _THEN[ran.verdict.then](book, ran, invoice, payment)
     return True
 

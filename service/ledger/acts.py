@@ -14,7 +14,9 @@ from service.ledger.consequences import is_nothing_held, withdraw_live
 from service.ledger.invoices import require_ahead
 from service.ledger.loaded import live_payment
 from service.ledger.payments import start_payment
+from service.ledger.people import MERCHANT
 from service.ledger.resource import actions_of, amounts_of
+from service.ledger.sharing import note_choice, was_refused
 from service.ledger.types import Ask, Evidence
 from service.ledger.under_way import total_minor, under_way
 from service.ledger.withdrawing import withdraw
@@ -42,6 +44,10 @@ def push(
     if not State(invoice.state).is_payable:
         _reopen(book, invoice, evidence)
     flow = user_flow or invoice.flow
+    if flow == "WEB_REDIRECT" and ask.source == "api":
+        # The merchant's own page: it asks for the number until the customer has refused that.
+        choice = None if was_refused(book.payments(invoice)) else MERCHANT
+        note_choice(book, invoice, choice)
     live = live_payment(book.payments(invoice))
     if live is None:
         start_payment(book, invoice, user_flow=flow, act_id=evidence.id)

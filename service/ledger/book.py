@@ -145,28 +145,36 @@ class Book(Loaded):
     def _publish(
         self, type_: str, invoice: InvoiceRecord, details: dict[str, Any], *, is_transition: bool
     ) -> None:
-        event_id = new_id("evt")
-        payload = {
-            "id": event_id,
-            "type": type_,
-            "timestamp": rfc3339(self.now),
+        data = {"invoice": self.event_invoice(invoice), **details}
+        about = {
+            "invoice_id": invoice.id,
             "sequence": invoice.sequence,
-            "data": {"invoice": self.event_invoice(invoice), **details},
+            "is_transition": is_transition,
         }
+        self._append(type_, invoice.msn, {"sequence": invoice.sequence, "data": data}, about)
+
+    def _append(
+        self, type_: str, msn: str, content: Mapping[str, Any], about: Mapping[str, Any]
+    ) -> None:
+        event_id = new_id("evt")
+        payload = {"id": event_id, "type": type_, "timestamp": rfc3339(self.now), **content}
         self.rows.events.append(
             {
                 "id": event_id,
-                "msn": invoice.msn,
+                "msn": msn,
                 "type": type_,
-                "invoice_id": invoice.id,
-                "sequence": invoice.sequence,
-                "is_transition": is_transition,
+                **about,
                 "recorded_at": self.now,
                 "payload": self.vault.seal(
                     orjson.dumps(payload), place=f"event:{event_id}:payload"
                 ),
             }
         )
+
+    def tell_of(self, type_: str, msn: str, data: Mapping[str, Any]) -> None:
+        """Tell the sales unit's merchants something that is about no invoice."""
+        about = {"invoice_id": None, "sequence": None, "is_transition": False}
+        self._append(type_, msn, {"sequence": 0, "data": data}, about)
 
     def evidence_of(self, act_id: str) -> Evidence:
         """Return an act as the evidence of what follows from it later."""

@@ -148,7 +148,7 @@ def replace(book: Book, invoice: InvoiceRecord, ended: PaymentRecord) -> None:
     if State(invoice.state).is_payable:
         ask_again(book, invoice, user_flow=flow)
     else:
-        _show_why_not(book, invoice, "invoice_closed", f"the invoice is {invoice.state} since")
+        show_why_not(book, invoice, "invoice_closed", f"the invoice is {invoice.state} since")
 
 
 def ask_again(book: Book, invoice: InvoiceRecord, *, user_flow: str) -> bool:
@@ -158,13 +158,14 @@ def ask_again(book: Book, invoice: InvoiceRecord, *, user_flow: str) -> bool:
     try:
         start_payment(book, invoice, user_flow=user_flow)
     except Conflict as refusal:
-        _show_why_not(book, invoice, refusal.code, str(refusal))
+        show_why_not(book, invoice, refusal.code, str(refusal))
         book.tell(invoice, "invoice.needs_attention", refusal.code)
         return False
     return True
 
 
-def _show_why_not(book: Book, invoice: InvoiceRecord, code: str, detail: str) -> None:
+def show_why_not(book: Book, invoice: InvoiceRecord, code: str, detail: str) -> None:
+    """Show the merchant why the customer was not asked."""
     invoice.problem = {
         "command": CommandKind.CREATE_PAYMENT,
         "code": code,

@@ -14,12 +14,14 @@ from service.ledger.book import Book
 from service.ledger.resource import page_url
 from service.store.inserts import insert_or_leave
 from service.store.tables import InvoiceRecord, PaymentRecord, ReferenceClaim
-from service.vault import Box
 from service.vipps.bodies import PaymentRequest, UserFlow, create_payment_body, payment_expires_at
 from statemachine import PaymentState
 
 # Vipps ends a payment without `expiresAt` after ten minutes (facts, section 1).
 DEFAULT_LIFE = timedelta(minutes=10)
+
+# All that invoices need to know; who does not share it all can't pay (facts, section 6).
+SCOPE = "phoneNumber"
 
 
 def start_payment(
@@ -32,7 +34,10 @@ def start_payment(
     if invoice.payable_until <= book.now:
         raise Conflict("payable_until_passed", "payableUntil has passed; name a new one")
     payment = _new_payment(book, invoice, user_flow)
-    request, box = _request(book, invoice, payment)
+    person = people.to_ask(book, invoice, user_flow)
+    if user_flow == "WEB_REDIRECT" and person is None:
+        payment.sharing = invoice.sharing  # nobody is asked for a number that may be used already
+    request = _request(book, invoice, payment, person)
     book.add_payment(invoice, payment)
     if user_flow == "PUSH_MESSAGE" and book.settings.is_vipps_production:
         link = {"orderDetailsUrl": request.page_url}
@@ -41,7 +46,7 @@ def start_payment(
         payment,
         CommandKind.CREATE_PAYMENT,
         body=create_payment_body(request),
-        box=box,
+        box=person.box if person else None,
         act_id=act_id,
     )
     return payment
@@ -99,12 +104,11 @@ def _next_reference(book: Book, invoice: InvoiceRecord, attempt: int) -> str:
 
 
 def _request(
-    book: Book, invoice: InvoiceRecord, payment: PaymentRecord
-) -> tuple[PaymentRequest, Box | None]:
-    person = people.to_ask(book, invoice, payment.user_flow)
+    book: Book, invoice: InvoiceRecord, payment: PaymentRecord, person: people.Person | None
+) -> PaymentRequest:
     page = page_url(invoice.id, book.vault, book.settings.base_url)
     lines: list[dict[str, Any]] = invoice.terms.get("orderLines") or []
-    request = PaymentRequest(
+    return PaymentRequest(
         reference=payment.reference,
         amount_minor=invoice.amount_minor,
         currency=invoice.currency,
@@ -116,5 +120,5 @@ def _request(
         page_url=page,
         invoice_id=invoice.id,
         order_lines=tuple(lines),
+        scope=SCOPE if payment.sharing else None,
     )
-    return request, person.box if person else None

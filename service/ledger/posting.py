@@ -51,7 +51,7 @@ class Rows:
 
 # Columns that never change after the insert are left out of the update.
 _FIXED_INVOICE = frozenset(
-    {"id", "msn", "reference", "amount_minor", "currency", "customer_id", "description", "flow"}
+    {"id", "msn", "reference", "amount_minor", "currency", "description", "flow"}
     | {"capture", "due_date", "terms", "creation_hash", "page_lookup", "created_at"}
 )
 _FIXED_PAYMENT = frozenset(

@@ -12,6 +12,7 @@ from service.ledger.elsewhere import refund_what_came_too_late
 from service.ledger.received import Received
 from service.ledger.record import record
 from service.ledger.resource import amounts_of
+from service.ledger.sharing import Told, take_in_payer, told_by_vipps, wait_for_number
 from service.ledger.stored import key_of, said_of
 from service.ledger.types import Evidence
 from service.store.inserts import table_of
@@ -35,15 +36,21 @@ def take_in(
     snapshot: PaymentSnapshot,
     *,
     read_id: str,
+    userinfo: Told | None = None,
 ) -> None:
     """Bring an invoice to where Vipps's own log is, and confirm what it says too.
 
-    `read_id` names the command that read: the evidence of what is inferred from it."""
+    `read_id` names the command that read: the evidence of what is inferred from it. `userinfo` is
+    what Vipps told of who paid where the payment itself does not."""
     book.stored.load([payment])
     # Another copy of what was said already would tell nothing new.
     said = {said_of(row) for row in book.stored.of(payment)}
     fresh = [entry for entry in log.entries if _said(entry) not in said]
+    if snapshot.state == VippsState.AUTHORIZED:
+        told = userinfo or told_by_vipps(snapshot.sub, snapshot.user_details)
+        take_in_payer(book, invoice, payment, told)
     record(book, [_received(book, payment.msn, entry) for entry in fresh])
+    wait_for_number(book, invoice, payment)
     _confirm(book, invoice, payment, log)
     _take_snapshot(book, invoice, payment, snapshot)
     _compare_sums(book, invoice, payment, snapshot)

@@ -13,6 +13,12 @@ from sqlmodel import col
 from service.ledger.book import Book
 from service.ledger.consequences import after_verdict, flag
 from service.ledger.received import Received, invoice_view, payment_view, reported, stored_row
+from service.ledger.sharing import (
+    is_of_a_person,
+    seal_for_person,
+    take_in_payer,
+    told_by_vipps,
+)
 from service.ledger.stored import MSN_DIFFERS, Row
 from service.ledger.types import Evidence
 from service.store.tables import InvoiceRecord, Payment, PaymentRecord
@@ -58,7 +64,14 @@ def _judge(book: Book, found: _ByName, received: Received, row: Row) -> tuple[Ou
         return Outcome.IGNORED, "unknown_name"
     if of_ours is None:
         return Outcome.UNMATCHED, "unknown_reference"
-    return _judge_found(book, row, *of_ours)
+    if not is_of_a_person(report):
+        return _judge_found(book, row, *of_ours)
+    if report.name == VippsEventName.AUTHORIZED and report.success:
+        # First, so that the event of the approval names the customer already.
+        take_in_payer(book, *of_ours, told_by_vipps(report.sub, report.user_details))
+    judged = _judge_found(book, row, *of_ours)
+    seal_for_person(book, *of_ours, received, row)
+    return judged
 
 
 def _judge_foreign(book: Book, row: Row, of_ours: _Found | None) -> tuple[Outcome, str]:

@@ -40,6 +40,10 @@ class Box:
         sealed = self._ciphers[self._current].encrypt(nonce, plain, place.encode())
         return b"".join((_VERSION, self._current, nonce, sealed))
 
+    def can_open(self, sealed: bytes) -> bool:
+        """Tell whether one of this box's keys has sealed it; it may still be broken."""
+        return bytes(sealed[1 : 1 + _KEY_ID_BYTES]) in self._ciphers
+
     def open(self, sealed: bytes, *, place: str) -> bytes:
         """Decrypt what was sealed for this place. Raises: SealBroken."""
         cipher = self._ciphers.get(bytes(sealed[1 : 1 + _KEY_ID_BYTES]))

@@ -26,6 +26,7 @@ __all__ = ["VippsClient", "VippsKeys", "new_http"]
 _PAYMENTS = "/epayment/v1/payments"
 _CATEGORIES = "/order-management/v2/ecom/categories"
 _WEBHOOKS = "/webhooks/v1/webhooks"
+_USERINFO = "/vipps-userinfo-api/userinfo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class _Call:
     path: str
     body: Mapping[str, object] | None = field(default=None, repr=False)
     idempotency_key: str | None = None
+    has_subscription_key: bool = True
 
 
 class VippsClient:
@@ -100,6 +102,17 @@ class VippsClient:
         """Return a payment's event log, in `body["items"]`; for `reading.read_log`."""
         return await self._run(keys, _Call("GET", _payment(reference, "events")))
 
+    async def get_userinfo(self, keys: VippsKeys, sub: str) -> Answer:
+        """Return what the customer with this `sub` has agreed to share; personal data.
+
+        Vipps's documents differ on whether the subscription key is needed here or refused (facts,
+        section 6): where it is refused, the call is made once more without."""
+        call = _Call("GET", f"{_USERINFO}/{_segment(sub)}")
+        answer = await self._run(keys, call)
+        if answer.status != 401:
+            return answer
+        return await self._run(keys, replace(call, has_subscription_key=False))
+
     async def register_webhook(self, keys: VippsKeys, url: str, events: Sequence[str]) -> Answer:
         """Have Vipps report these events; the body's `secret` is shown only this once."""
         return await self._run(keys, _Call("POST", _WEBHOOKS, {"url": url, "events": list(events)}))
@@ -136,10 +149,11 @@ class VippsClient:
     async def _send(self, keys: VippsKeys, call: _Call, token: AccessToken) -> Answer:
         headers = {
             "Authorization": f"Bearer {token.text}",
-            "Ocp-Apim-Subscription-Key": keys.subscription_key,
             "Merchant-Serial-Number": keys.msn,
             **SYSTEM_HEADERS,
         }
+        if call.has_subscription_key:
+            headers["Ocp-Apim-Subscription-Key"] = keys.subscription_key
         if call.idempotency_key is not None:
             headers["Idempotency-Key"] = call.idempotency_key
         return await self._exchange.send(call.method, call.path, headers=headers, body=call.body)

@@ -21,7 +21,7 @@ from service.store.tables.outgoing import (
     Subscription,
     SubscriptionStatus,
 )
-from service.store.tables.people import Customer
+from service.store.tables.people import Customer, Withdrawal
 from service.store.tables.requests import StoredAnswer
 from service.store.tables.staff import StaffAct, StaffSession, StaffUnit, StaffUser
 from service.store.tables.units import ApiKey, DataKey, Registration, SalesUnit
@@ -58,4 +58,5 @@ __all__ = [
     "Subscription",
     "SubscriptionStatus",
     "Transition",
+    "Withdrawal",
 ]

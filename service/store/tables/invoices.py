@@ -58,6 +58,9 @@ class InvoiceRecord(SQLModel):
     replaced_by: str | None = None  # the invoice that is sent once this one has ended
     authorized_at: datetime | None = None
     own_pushes: int = 0  # pushes that nobody asked for: the policy counts them
+    # Whether who pays by link shares their number: the version of the wording that they agreed to
+    # on the page, or `merchant` where the merchant's own page asks; None: not asked, or declined.
+    sharing: str | None = None
     warned_percent: int = 0  # of the time in which the reservation can be captured
     attend_at: datetime | None = None  # business time at which something is due by itself
     created_at: datetime
@@ -75,6 +78,10 @@ class Invoice(InvoiceRecord, table=True):
         sa.UniqueConstraint("page_lookup"),
         sa.Index("ix_invoice_newest", "msn", "id"),
         sa.Index("ix_invoice_state", "msn", "state", "id"),
+        # A person's invoices, out of years of others': for their list, and for their erasure.
+        sa.Index(
+            "ix_invoice_customer", "customer_id", "id", **only_where("customer_id IS NOT NULL")
+        ),
         # What is due is found without reading the pile.
         sa.Index("ix_invoice_attend", "attend_at", **only_where("attend_at IS NOT NULL")),
         one_of("state", State, "state_in_the_table"),
@@ -118,6 +125,9 @@ class PaymentRecord(SQLModel):
     looked_at: datetime | None = None  # the last read that was decided because time passed
     ended_at: datetime | None = None
     unconfirmed_since: datetime | None = None  # changed by a webhook that no read has confirmed
+    sharing: str | None = None  # as the invoice's, when it was made: this payment asks for a number
+    shared_at: datetime | None = None  # the number was taken in, or is not waited for any more
+    shared_by: str | None = None  # the customer who paid and shared
     created_at: datetime
     updated_at: datetime
 

@@ -21,6 +21,7 @@ class Customer(SQLModel, table=True):
             unique=True,
             **only_where("phone_lookup IS NOT NULL"),
         ),
+        sa.Index("ix_customer_newest", "msn", "id"),
     )
 
     id: str = Field(primary_key=True)
@@ -28,7 +29,19 @@ class Customer(SQLModel, table=True):
     phone_lookup: bytes | None = None  # keyed hash; a bare hash of a number is no secret (T46)
     wrapped_key: bytes | None = None  # dropping it makes all of this person unreadable
     personal: bytes | None = None  # sealed JSON: phoneNumber, name, sub
-    consent: dict[str, str] | None = Field(default=None, sa_type=Json)
+    consent: dict[str, str] | None = Field(default=None, sa_type=Json)  # as the API shows it
     created_at: datetime
     updated_at: datetime
     erased_at: datetime | None = None
+
+
+class Withdrawal(SQLModel, table=True):
+    """A number that may not be asked in the app; it outlives the customer's erasure.
+
+    Only a keyed hash: enough to respect the wish, useless to whoever takes the database."""
+
+    __tablename__ = "withdrawal"
+
+    msn: str = Field(primary_key=True, foreign_key="sales_unit.msn")
+    phone_lookup: bytes = Field(primary_key=True)
+    withdrawn_at: datetime

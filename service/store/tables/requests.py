@@ -18,6 +18,7 @@ class StoredAnswer(SQLModel, table=True):
     body_hash: bytes
     status: int
     headers: str  # JSON
-    body: bytes  # sealed
+    body: bytes  # sealed, with the customer's own key where it shows one
+    customer_id: str | None = None
     created_at: datetime
     busy_until: datetime | None = None  # the first request still waits for Vipps

@@ -204,7 +204,7 @@ def test_next_name_without_consent_is_shown(database: Database) -> None:
     done = settled(desk, ran(desk, one, an_answer(409, "4150"), stranger, owner="inv_other"))
 
     assert done == [True]
-    assert _problem(desk)["code"] == "consent_withdrawn"
+    assert _problem(desk)["code"] == "consent_missing"
     assert desk.told_types()[-1] == "invoice.needs_attention"
 
 

@@ -249,7 +249,7 @@ def test_push_of_a_payable_invoice_past_its_time_is_refused(database: Database) 
     ("changed", "code"),
     [
         ({"consent": {"grantedAt": "2026", "withdrawnAt": "2026"}}, "consent_withdrawn"),
-        ({"consent": None}, "consent_withdrawn"),
+        ({"consent": None}, "consent_missing"),
         ({"erased_at": NOW, "wrapped_key": None, "personal": None}, "customer_erased"),
     ],
 )
