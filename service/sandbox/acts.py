@@ -1,6 +1,7 @@
 """The sandbox's own API: what the customer does, the clock, chaos, and a look inside.
 
-Nothing here exists at Vipps; it needs no key, so a sandbox belongs on the loopback.
+Nothing here exists at Vipps; it needs no key, so a sandbox belongs on the loopback, and
+what changes anything is refused to the pages of other sites.
 """
 
 import re
@@ -20,6 +21,7 @@ from service.sandbox.clock import as_text
 from service.sandbox.fields import Faults, is_number, is_text
 from service.sandbox.gate import PROBLEM, problem
 from service.sandbox.order_management import order_name
+from service.sandbox.origins import check_sender
 from service.sandbox.payments import Payment
 from service.sandbox.persons import changed_person, person_answer
 from service.sandbox.problems import Fault, Refused, bad_fields, plain
@@ -72,6 +74,8 @@ class Acts:
     def _route(self, path: str, method: str, *, serve: Serve) -> Route:
         def answer(call: Call) -> Response:
             try:
+                if call.method != "GET":
+                    check_sender(call.headers, self._world.settings.public_url)
                 self._world.expire_due()
                 return json_response(serve(call, call.json_object() if call.body.strip() else {}))
             except Refused as refused:

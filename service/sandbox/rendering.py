@@ -9,14 +9,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from service.sandbox.problems import Refused, plain
+from service.sandbox.origins import check_sender
+from service.sandbox.problems import Refused
 
 _FOLDER = Path(__file__).parent / "pages"
 _ASSETS = {
@@ -50,7 +51,7 @@ class Pages:
     """Render the pages of one sandbox, reached at `public_url` or at its own address."""
 
     def __init__(self, public_url: str) -> None:
-        self._public_host = urlsplit(public_url).netloc
+        self._public_url = public_url
         self._environment = Environment(
             loader=FileSystemLoader(_FOLDER),
             autoescape=True,
@@ -78,8 +79,7 @@ class Pages:
         """Return the route of a form, which takes nothing from other sites' pages."""
 
         def checked(request: Request, form: Form) -> Response:
-            if not self._is_own_form(request.headers):
-                raise plain(403, "This form was sent from another site.")
+            check_sender(request.headers, self._public_url)
             return serve(request, form)
 
         endpoint = self._endpoint(checked)
@@ -98,14 +98,6 @@ class Pages:
                 return self.page("refused.html", {"refused": refused}, status=refused.status)
 
         return endpoint
-
-    def _is_own_form(self, headers: Mapping[str, str]) -> bool:
-        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-        if site is not None:
-            return site == "same-origin"
-        # Browsers leave the first out on plain http. Without both it is no browser.
-        hosts = (headers.get("host"), self._public_host)
-        return origin is None or urlsplit(origin).netloc in hosts
 
 
 def see_other(path: str) -> Response:
