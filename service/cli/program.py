@@ -5,6 +5,8 @@ settings, a taken port, an older schema.
 """
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -25,6 +27,27 @@ app = typer.Typer(
     # Its tracebacks print local variables: keys, phone numbers.
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"betalbar {version('betalbar')}")
+        raise typer.Exit
+
+
+# Without a docstring: typer would print that one in place of the help above.
+@app.callback()
+def _anywhere(
+    is_asked: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version, and end."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 app.command()(serving.serve)
 app.command()(serving.worker)
 app.command()(serving.migrate)

@@ -112,6 +112,14 @@ def sandbox(
     speed: Annotated[
         str, typer.Option(help="Seconds of a scenario that pass in one, or `max`.")
     ] = "",
+    retry_scale: Annotated[
+        float,
+        typer.Option(
+            min=0.0001,
+            max=1.0,
+            help="Shorten the waits between attempts at a webhook: 0.01 makes an hour 36 s.",
+        ),
+    ] = 1.0,
 ) -> None:
     """Serve a Vipps look-alike by itself, for tests and integrators.
 
@@ -122,7 +130,8 @@ def sandbox(
     url = f"http://{host}:{port}"
     listening = listen(host, port)
     configure_logs("console")
-    app = create_sandbox_app(SandboxSettings(public_url=url, database_path=file))
+    settings = SandboxSettings(public_url=url, database_path=file, retry_scale=retry_scale)
+    app = create_sandbox_app(settings)
     spare_the_collector()
     lines = [f"A Vipps look-alike is at {url}", f"  phone      {url}/phone"]
     print("\n".join([*lines, f"  controls   {url}/sandbox"]), flush=True)

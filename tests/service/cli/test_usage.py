@@ -1,6 +1,8 @@
 """What can't be started is said in one line, with exit code 2."""
 
 import socket
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +61,25 @@ def test_port_that_is_taken_ends_with_two_and_another_to_try(
 def test_command_that_is_not_there_ends_with_two(betalbar: Betalbar, words: list[str]) -> None:
     """A slip in a script is told apart from a refusal."""
     assert betalbar(*words).code == 2
+
+
+def test_version_is_that_of_the_package(betalbar: Betalbar) -> None:
+    """A report of a fault can name it, also where no setting is right."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+
+    ended = betalbar("--version", port="http")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == f"betalbar {project['project']['version']}\n"
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "2", "slow"])
+def test_retry_scale_out_of_range_ends_with_two(betalbar: Betalbar, scale: str) -> None:
+    """At nought nothing would ever be tried again."""
+    ended = betalbar("sandbox", "--retry-scale", scale)
+
+    assert ended.code == 2
+    assert "--retry-scale" in ended.err
 
 
 def test_database_that_is_away_ends_with_one(betalbar: Betalbar) -> None:
