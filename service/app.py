@@ -25,6 +25,7 @@ from service.inbox.receiver import Receiver
 from service.inbox.registering import register
 from service.outbox.deliverer import Deliverer
 from service.outbox.egress import open_egress
+from service.pages.routes import page_routes
 from service.sandbox.app import Sandbox, create_sandbox
 from service.sandbox.settings import SandboxSettings
 from service.settings import Settings
@@ -82,6 +83,7 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
         Route("/webhooks/vipps/{msn}", receiver),
         *api_routes(context, running),
         *console_routes(context),
+        *page_routes(context),
         *(sandbox.routes if sandbox else ()),
     ]
 

@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     quiet_hours: str = "21:00-08:00"
     subscriber_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
     broker_url: str = Field(default="", repr=False)
+    # From that day on MobilePay is called Vipps (facts, section 7).
+    mobilepay_until: date = date(2027, 1, 12)
     webhook_tolerance_s: int = Field(default=300, ge=1, le=900)
     log: Literal["json", "console"] = "console"
 

@@ -60,7 +60,8 @@ service.clockwork         | BASE inbox.registering ledger vipps        | anyio s
 
 service.api               | BASE audit ledger outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE ledger staff statemachine             | anyio jinja2 limits sqlalchemy sqlmodel starlette
-service.app               | BASE api clockwork commands console inbox inbox.registering logs outbox outbox.egress sandbox staff units vipps | anyio sqlalchemy starlette structlog
+service.pages             | BASE ledger vipps statemachine             | anyio babel jinja2 limits sqlalchemy sqlmodel starlette structlog
+service.app               | BASE api clockwork commands console inbox inbox.registering logs outbox outbox.egress pages sandbox staff units vipps | anyio sqlalchemy starlette structlog
 service.cli               | BASE api app audit commands inbox inbox.registering logs sandbox staff units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
 """  # noqa: E501 - a table is read by its columns
 

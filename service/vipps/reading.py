@@ -96,7 +96,7 @@ class PaymentSnapshot:
 _KEY = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 # Landing pages of all three countries, before and after MobilePay becomes Vipps in January 2027.
-_REDIRECT_HOSTS = (
+REDIRECT_HOSTS = (
     "vipps.no",
     "vippsmobilepay.com",
     "mobilepay.dk",
@@ -179,7 +179,7 @@ def _is_vipps(url: SplitResult, base: SplitResult) -> bool:
     if (url.scheme, url.hostname) == (base.scheme, base.hostname):
         return True
     host = f".{url.hostname}"
-    is_known = any(host.endswith(f".{known}") for known in _REDIRECT_HOSTS)
+    is_known = any(host.endswith(f".{known}") for known in REDIRECT_HOSTS)
     return url.scheme == "https" and is_known and url.port in (None, 443)
 
 

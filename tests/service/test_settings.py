@@ -223,7 +223,7 @@ def test_loopback_is_this_machine_only(url: str, expected: bool) -> None:
 
 
 def test_settings_of_the_table_are_all_there_are() -> None:
-    """No variable exists that nobody documents, but the window for signatures."""
+    """No variable exists that nobody documents, but the window for signatures and a day."""
     names = {name.upper() for name in Settings.model_fields}
 
-    assert names - {"WEBHOOK_TOLERANCE_S"} == set(_GIVEN)
+    assert names - {"WEBHOOK_TOLERANCE_S", "MOBILEPAY_UNTIL"} == set(_GIVEN)
