@@ -38,7 +38,7 @@ service.logs              |                                            | structl
 service.wake              |                                            |
 service.ids               |                                            | ulid
 service.settings          | errors                                     | pydantic pydantic_settings sqlalchemy
-service.store             | errors kinds statemachine                  | alembic orjson sqlalchemy sqlmodel
+service.store             | errors kinds statemachine webhooks         | alembic orjson sqlalchemy sqlmodel
 service.vault             | errors store                               | cryptography sqlalchemy sqlmodel
 service.context           | clock settings store vault wake            |
 service.group_commit      | errors                                     | anyio structlog

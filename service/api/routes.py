@@ -53,6 +53,11 @@ def _subscription_addresses(running: Running) -> dict[str, dict[str, Handler]]:
             "GET": subscriptions.list_subscriptions,
             "POST": subscriptions.create,
         },
-        one: {"GET": subscriptions.one_subscription, "DELETE": subscriptions.delete},
+        one: {
+            "GET": subscriptions.one_subscription,
+            "PATCH": subscriptions.change,
+            "DELETE": subscriptions.delete,
+        },
+        f"{one}/rotate-secret": {"POST": subscriptions.rotate_secret},
         f"{one}/test": {"POST": subscriptions.test_handler(running)},
     }

@@ -157,6 +157,23 @@ class SubscriptionIn(Body):
     url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(repr=False)
     event_types: Annotated[list[str], Field(min_length=1, max_length=50)]
     description: fields.Description | None = None
+    in_order: bool = True
+
+
+class SubscriptionPatch(Body):
+    """`PATCH /v1/subscriptions/{id}`: what is absent stays; only a description may be null."""
+
+    url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(default="", repr=False)
+    event_types: Annotated[list[str], Field(min_length=1, max_length=50)] = Field(default=[])
+    description: fields.Description | None = None
+    in_order: bool = True
+    status: Literal["healthy", "disabled"] = "healthy"
+
+
+class RotateIn(Body):
+    """`POST …/rotate-secret`; without an overlap given, a day."""
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=604_800)] = 86_400
 
 
 def _sum(lines: list[OrderLine]) -> int:

@@ -16,8 +16,9 @@ from service.api.idempotency import claim_key, keep_answer
 from service.api.mutations import Effect, Mutation, perform, read_mutation
 from service.api.query import Query
 from service.api.running import Running
-from service.api.schemas import NothingIn, SubscriptionIn
-from service.outbox import subscriptions
+from service.api.schemas import NothingIn, RotateIn, SubscriptionIn, SubscriptionPatch
+from service.outbox import changing, subscriptions
+from service.outbox.changing import Wish
 from service.outbox.egress import TOTAL_S, Egress, Reply
 from service.outbox.ping import send_test
 from service.store.tables import Subscription
@@ -43,12 +44,10 @@ async def create(call: Call) -> Answer:
             description=body.description,
             allow=context.settings.subscriber_allow,
             now=context.clock.now(),
+            is_in_order=body.in_order,
         )
         resource = _render(session, call, subscription)
-        headers = {
-            "Location": f"/v1/subscriptions/{subscription.id}",
-            "ETag": content_etag(resource),
-        }
+        headers = {"Location": f"/v1/subscriptions/{subscription.id}", "ETag": _etag(resource)}
         return Effect(json_answer({**resource, "secret": secret}, status=201, headers=headers))
 
     return await perform(call, mutation, work)
@@ -72,7 +71,58 @@ async def one_subscription(call: Call) -> Answer:
     """Answer `GET /v1/subscriptions/{id}`, with its ETag and without its secret."""
     Query(call.request)
     resource = await call.read(lambda session: _render(session, call, _find(session, call)))
-    return json_answer(resource, headers={"ETag": content_etag(resource)})
+    return json_answer(resource, headers={"ETag": _etag(resource)})
+
+
+async def change(call: Call) -> Answer:
+    """Answer `PATCH /v1/subscriptions/{id}` with the subscription as it is then.
+
+    `"status": "healthy"` lets it be sent to again, `"disabled"` stops it."""
+    Query(call.request)
+    mutation = await read_mutation(call)
+    wish, context = _wish(check(SubscriptionPatch, mutation.body)), call.context
+    allow = context.settings.subscriber_allow
+
+    def work(session: Session) -> Effect:
+        _require_match(session, call, mutation)
+        found, now = _find(session, call), context.clock.now()
+        changing.change(session, context.vault, found, wish, allow=allow, now=now)
+        resource = _render(session, call, found)
+        return Effect(json_answer(resource, headers={"ETag": _etag(resource)}))
+
+    return await perform(call, mutation, work)
+
+
+def _wish(body: SubscriptionPatch) -> Wish:
+    given = body.model_fields_set
+    columns = {
+        "event_types": "event_types",
+        "description": "description",
+        "in_order": "is_in_order",
+    }
+    values = {column: getattr(body, name) for name, column in columns.items() if name in given}
+    if "event_types" in values:
+        values["event_types"] = list(dict.fromkeys(values["event_types"]))
+    return Wish(
+        values,
+        url=body.url if "url" in given else None,
+        is_on=body.status == "healthy" if "status" in given else None,
+    )
+
+
+async def rotate_secret(call: Call) -> Answer:
+    """Answer `POST /v1/subscriptions/{id}/rotate-secret` with the new secret, shown once."""
+    Query(call.request)
+    mutation = await read_mutation(call)
+    overlap_s, context = check(RotateIn, mutation.body).overlap_seconds, call.context
+
+    def work(session: Session) -> Effect:
+        _require_match(session, call, mutation)
+        found, now = _find(session, call), context.clock.now()
+        secret = changing.rotate_secret(session, context.vault, found, overlap_s=overlap_s, now=now)
+        return Effect(json_answer({**_render(session, call, found), "secret": secret}))
+
+    return await perform(call, mutation, work)
 
 
 async def delete(call: Call) -> Answer:
@@ -161,4 +211,9 @@ def _render(session: Session, call: Call, subscription: Subscription) -> dict[st
 
 def _require_match(session: Session, call: Call, mutation: Mutation) -> None:
     """Check that it is this sales unit's, and as the request expects it."""
-    require_match(mutation.if_match, content_etag(_render(session, call, _find(session, call))))
+    require_match(mutation.if_match, _etag(_render(session, call, _find(session, call))))
+
+
+def _etag(resource: Mapping[str, Any]) -> str:
+    """Return the ETag of all but the next try, which moves with every delivery."""
+    return content_etag({k: v for k, v in resource.items() if k != "nextAttemptAt"})

@@ -1,12 +1,14 @@
 """Claiming what is due: a lease for each delivery that may go out now.
 
-The index of due deliveries is read from its old end, so what is due and may not go yet would
-be met again by every claim. A delivery that waits is therefore given a time at which looking
-again is worth while; what ends its wait (see settling) makes it due at once, so that this time
-is only the fallback. Each look costs the same, however long the queues of dead receivers are.
+First the subscriptions that are ready, then what each of them is owed, so that a look costs the
+same however long the queues of dead receivers are. Who is healthy and who is not are looked for
+apart, each within places of their own.
+
+A delivery that is due and may not go yet is given a time at which looking again is worth while;
+what ends its wait (see settling) makes it due at once, so that this time is only the fallback.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,27 +17,21 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from service.ids import new_id
-from service.outbox.rows import (
-    DELIVERY,
-    EVENT,
-    IS_PENDING,
-    LINE_HEAD,
-    PING_LINE,
-    SUBSCRIPTION,
-    UNVERIFIED_HEAD,
-)
-from service.store.tables import DeliveryStatus, SubscriptionStatus
+from service.outbox import readiness
+from service.outbox.rows import DELIVERY, EVENT, IS_PENDING, LINE_HEAD, PING_LINE, SUBSCRIPTION
+from service.store.tables import DeliveryStatus
+from webhooks.health import SubscriptionStatus
 
 # One slow receiver keeps at most this many places of one process (T31).
 IN_HAND_PER_SUBSCRIPTION_MAX = 10
+# An end to one transaction: each subscription costs a few statements.
+_SUBSCRIPTIONS_MAX = 32
 # The second look and those after it read this many rows: what is blocked comes in piles.
 _LOOK_ROWS = 250
 # An end to looking past blocked rows: the transaction stays short, the next goes on.
 _LOOKS_MAX = 10
 # Behind a delivery that is under way; as long as a lost signal may cost.
 _WAIT_S = 1
-# A disabled subscription's deliveries: enabling it makes them due.
-_DISABLED_WAIT_S = 86_400
 
 Row = sa.Row[Any]
 
@@ -51,6 +47,7 @@ class Claimed:
     position: int
     lease: str
     created_at: datetime
+    is_sound: bool  # its subscription was healthy when it was claimed
     url: bytes = field(repr=False)
     secrets: bytes = field(repr=False)
     payload: bytes = field(repr=False)
@@ -61,137 +58,174 @@ class Claimed:
         return self.line == PING_LINE
 
 
-def claim(
-    session: Session,
-    *,
-    now: datetime,
-    lease_s: float,
-    limit: int,
-    in_hand: Mapping[str, int] | None = None,
-) -> list[Claimed]:
-    """Lease at most `limit` deliveries that are due and may go, and return them.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much one process can take on now.
+
+    `sound` and `troubled` are the places left for healthy subscriptions and for all others;
+    `in_hand` counts what it is sending, by subscription; those that are `closed` get no more."""
+
+    sound: int
+    troubled: int
+    in_hand: Mapping[str, int] = field(default_factory=dict)
+    closed: Collection[str] = ()
+
+
+def claim(session: Session, *, now: datetime, lease_s: float, room: Room) -> list[Claimed]:
+    """Lease deliveries that are due and may go, as many as there is room for, and return them.
 
     In a line (an invoice, for one subscription) only the earliest pending may, unless the
-    subscription is not in order; of an unverified subscription only one; of a disabled one
-    none. `in_hand` counts what this process is already sending, by subscription. The leases
-    share one token; `settle` knows them by it."""
-    choice = _Choice(now=now, limit=limit, in_hand=dict(in_hand or {}))
+    subscription is not in order or the delivery was asked for again. A subscription that is not
+    healthy has one under way at a time: an unverified one the first of its line, its ping; a
+    parked one the oldest. The leases share one token; `settle` knows them by it."""
+    lease_until = now + timedelta(seconds=lease_s)
+    looked_at: list[str] = []
+    taken: list[tuple[Row, Row]] = []
+    rests: dict[str, datetime | None] = {}
+    for is_sound, places in ((True, room.sound), (False, room.troubled)):
+        for subscription in _ready(session, now, room, is_sound=is_sound, limit=places):
+            share = min(places, _left(room, subscription))
+            chosen = _chosen(session, subscription, share, now)
+            if not is_sound:
+                rests[subscription.id] = chosen.rests_until or (
+                    lease_until if chosen.rows else None
+                )
+            looked_at.append(subscription.id)
+            taken += [(row, subscription) for row in chosen.rows]
+            places -= len(chosen.rows)
+            if places <= 0:
+                break
+    claimed = _lease(session, taken, lease_until)
+    readiness.rest(session, rests)
+    readiness.refresh(session, looked_at, now=now)
+    return claimed
+
+
+def _ready(
+    session: Session, now: datetime, room: Room, *, is_sound: bool, limit: int
+) -> Sequence[Row]:
+    """Return subscriptions that have waited longest, locked, without those another works on."""
+    if limit <= 0:
+        return ()
+    status = SUBSCRIPTION.c.status
+    is_healthy = status == SubscriptionStatus.HEALTHY
+    others = [each for each in SubscriptionStatus if each != SubscriptionStatus.HEALTHY]
+    at_most = _in_hand_max(is_sound)
+    full = {key for key, held in room.in_hand.items() if held >= at_most}
+    return session.execute(
+        sa.select(
+            SUBSCRIPTION.c.id,
+            status,
+            SUBSCRIPTION.c.is_in_order,
+            SUBSCRIPTION.c.deleted_at,
+            SUBSCRIPTION.c.url,
+            SUBSCRIPTION.c.secrets,
+        )
+        .where(
+            is_healthy if is_sound else status.in_(others),
+            SUBSCRIPTION.c.ready_at <= now,
+            SUBSCRIPTION.c.id.not_in(sorted(full.union(room.closed))),
+        )
+        .order_by(SUBSCRIPTION.c.ready_at)
+        .limit(min(limit, _SUBSCRIPTIONS_MAX))
+        # Its key stays, so that the fan-out may point to it meanwhile.
+        .with_for_update(skip_locked=True, key_share=True)
+    ).all()
+
+
+def _in_hand_max(is_sound: bool) -> int:
+    return IN_HAND_PER_SUBSCRIPTION_MAX if is_sound else 1
+
+
+def _left(room: Room, subscription: Row) -> int:
+    is_sound = subscription.status == SubscriptionStatus.HEALTHY
+    return _in_hand_max(is_sound) - room.in_hand.get(subscription.id, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What of one subscription goes out; where nothing can, perhaps until when it rests."""
+
+    rows: Sequence[Row] = ()
+    rests_until: datetime | None = None
+
+
+def _chosen(session: Session, subscription: Row, share: int, now: datetime) -> _Chosen:
+    if subscription.deleted_at is not None:
+        _end(session, subscription.id, now)
+        return _Chosen()
+    if subscription.status == SubscriptionStatus.UNVERIFIED:
+        return _first_of_all(session, subscription.id, now)
+    rows: list[Row] = []
     for look in range(_LOOKS_MAX):
-        wanted = max(limit, _LOOK_ROWS) if look else limit
-        due = _due(session, choice, wanted)
-        _choose(session, choice, due)
-        if len(due) < wanted or len(choice.taken) == limit:
+        wanted = max(share, _LOOK_ROWS) if look else share
+        due = _due(session, subscription.id, now, wanted, [row.id for row in rows])
+        free = _put_off_blocked(session, subscription, due, now)
+        rows += free[: share - len(rows)]
+        if len(due) < wanted or len(rows) == share:
             break
-    return _lease(session, choice.taken, now + timedelta(seconds=lease_s))
+    return _Chosen(rows)
 
 
-@dataclass(slots=True)
-class _Choice:
-    """What one claim has come to so far."""
+def _first_of_all(session: Session, subscription_id: str, now: datetime) -> _Chosen:
+    """Return the one delivery that is tried until a receiver has said 2xx.
 
-    now: datetime
-    limit: int
-    in_hand: dict[str, int]
-    taken: list[tuple[Row, Row]] = field(default_factory=list)
-
-    @property
-    def full(self) -> list[str]:
-        """The subscriptions that have all their places taken."""
-        return sorted(k for k, n in self.in_hand.items() if n >= IN_HAND_PER_SUBSCRIPTION_MAX)
-
-    def take(self, delivery: Row, subscription: Row) -> None:
-        """Take one, where there is a place left."""
-        held = self.in_hand.get(subscription.id, 0)
-        if len(self.taken) < self.limit and held < IN_HAND_PER_SUBSCRIPTION_MAX:
-            self.in_hand[subscription.id] = held + 1
-            self.taken.append((delivery, subscription))
+    It is the first in the order of the partial index, so that finding it costs one look, however
+    many wait: the ping, then by invoice."""
+    first = session.execute(
+        sa.select(DELIVERY)
+        .where(DELIVERY.c.subscription_id == subscription_id, IS_PENDING)
+        .order_by(DELIVERY.c.line, DELIVERY.c.position)
+        .limit(1)
+        .with_for_update()
+    ).first()
+    if first is not None and first.next_attempt_at > now:
+        return _Chosen(rests_until=first.next_attempt_at)
+    return _Chosen([] if first is None else [first])
 
 
-def _due(session: Session, choice: _Choice, limit: int) -> Sequence[Row]:
-    """Return the rows that have been due longest, locked, without those taken already."""
-    taken = [delivery.id for delivery, _ in choice.taken]
+def _due(
+    session: Session, subscription_id: str, now: datetime, limit: int, taken: Sequence[str]
+) -> Sequence[Row]:
+    """Return what has been due longest, locked, without those taken already."""
     return session.execute(
         sa.select(DELIVERY, LINE_HEAD.label("line_head_id"))
         .where(
+            DELIVERY.c.subscription_id == subscription_id,
             IS_PENDING,
-            DELIVERY.c.next_attempt_at <= choice.now,
-            DELIVERY.c.subscription_id.not_in(choice.full),
+            DELIVERY.c.next_attempt_at <= now,
             DELIVERY.c.id.not_in(taken),
         )
-        .order_by(DELIVERY.c.next_attempt_at)
+        .order_by(DELIVERY.c.next_attempt_at, DELIVERY.c.position)
         .limit(limit)
         .with_for_update(of=DELIVERY, skip_locked=True)
     ).all()
 
 
-def _choose(session: Session, choice: _Choice, due: Sequence[Row]) -> None:
-    """Take what may go, and put off or end the rest."""
-    subscriptions = _subscriptions(session, {row.subscription_id for row in due})
-    heads = _heads(session, {row.line_head_id for row in due if row.line_head_id != row.id})
-    soon = choice.now + timedelta(seconds=_WAIT_S)
-    put_off: dict[str, datetime] = {}
-    ended: list[str] = []
-    for row in due:
-        subscription = subscriptions[row.subscription_id]
-        if subscription.deleted_at is not None:
-            ended.append(row.id)
-        elif subscription.status == SubscriptionStatus.DISABLED:
-            put_off[row.id] = choice.now + timedelta(seconds=_DISABLED_WAIT_S)
-        elif (wait := _wait(row, subscription, heads)) is not None:
-            put_off[row.id] = max(wait.until or soon, soon)
-        else:
-            choice.take(row, subscription)
-    _put_off(session, put_off)
-    _end(session, ended, choice.now)
+def _put_off_blocked(
+    session: Session, subscription: Row, due: Sequence[Row], now: datetime
+) -> list[Row]:
+    """Return those that may go; the others wait for the first of their line."""
+    blocked = [row for row in due if not _is_free(row, subscription)]
+    heads = _heads(session, {row.line_head_id for row in blocked})
+    soon = now + timedelta(seconds=_WAIT_S)
+    _put_off(session, {row.id: max(heads[row.line_head_id] or soon, soon) for row in blocked})
+    return [row for row in due if _is_free(row, subscription)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Wait:
-    """Why a delivery may not go yet: another goes first.
-
-    `until` is that one's next try. While it is under way it is None: the end of a lease says
-    nothing, since sending mostly ends earlier."""
-
-    until: datetime | None
+def _is_free(row: Row, subscription: Row) -> bool:
+    return not (subscription.is_in_order and row.is_in_line) or row.line_head_id == row.id
 
 
-def _wait(row: Row, subscription: Row, heads: Mapping[str, _Wait]) -> _Wait | None:
-    if subscription.status == SubscriptionStatus.UNVERIFIED:
-        if row.id == subscription.head_id:
-            return None
-        return _Wait(subscription.head_at if subscription.head_lease is None else None)
-    may_go = row.line_head_id == row.id or not subscription.is_in_order
-    return None if may_go else heads[row.line_head_id]
+def _heads(session: Session, ids: set[str]) -> Mapping[str, datetime | None]:
+    """Return when the first of each line is tried next; None while it is under way.
 
-
-def _subscriptions(session: Session, ids: set[str]) -> dict[str, Row]:
-    head = DELIVERY.alias("head")
-    found = session.execute(
-        sa.select(
-            SUBSCRIPTION.c.id,
-            SUBSCRIPTION.c.status,
-            SUBSCRIPTION.c.is_in_order,
-            SUBSCRIPTION.c.deleted_at,
-            SUBSCRIPTION.c.url,
-            SUBSCRIPTION.c.secrets,
-            head.c.id.label("head_id"),
-            head.c.next_attempt_at.label("head_at"),
-            head.c.lease.label("head_lease"),
-        )
-        .select_from(SUBSCRIPTION)
-        .outerjoin(head, head.c.id == UNVERIFIED_HEAD)
-        .where(SUBSCRIPTION.c.id.in_(sorted(ids)))
-    )
-    return {row.id: row for row in found}
-
-
-def _heads(session: Session, ids: set[str]) -> dict[str, _Wait]:
-    """Return what it means to wait for each of these, the first pending of their lines."""
+    The end of a lease says nothing, since sending mostly ends earlier."""
     if not ids:
         return {}
     columns = (DELIVERY.c.id, DELIVERY.c.next_attempt_at, DELIVERY.c.lease)
     found = session.execute(sa.select(*columns).where(DELIVERY.c.id.in_(sorted(ids))))
-    return {key: _Wait(at if lease is None else None) for key, at, lease in found}
+    return {key: at if lease is None else None for key, at, lease in found}
 
 
 def _put_off(session: Session, until: Mapping[str, datetime]) -> None:
@@ -204,14 +238,18 @@ def _put_off(session: Session, until: Mapping[str, datetime]) -> None:
         session.execute(statement, [{"key": key, "until": at} for key, at in until.items()])
 
 
-def _end(session: Session, ids: Sequence[str], now: datetime) -> None:
-    """Close what is owed to subscriptions that are deleted: nobody will ask for it again."""
-    if ids:
-        session.execute(
-            sa.update(DELIVERY)
-            .where(DELIVERY.c.id.in_(ids))
-            .values(status=DeliveryStatus.FAILED, settled_at=now)
-        )
+def _end(session: Session, subscription_id: str, now: datetime) -> None:
+    """Close what is owed to a deleted subscription, some of it: nobody will ask for it again."""
+    some = (
+        sa.select(DELIVERY.c.id)
+        .where(DELIVERY.c.subscription_id == subscription_id, IS_PENDING)
+        .limit(_LOOK_ROWS)
+    )
+    session.execute(
+        sa.update(DELIVERY)
+        .where(DELIVERY.c.id.in_(some))
+        .values(status=DeliveryStatus.FAILED, settled_at=now)
+    )
 
 
 def _lease(session: Session, taken: Sequence[tuple[Row, Row]], until: datetime) -> list[Claimed]:
@@ -237,6 +275,7 @@ def _lease(session: Session, taken: Sequence[tuple[Row, Row]], until: datetime) 
             position=delivery.position,
             lease=lease,
             created_at=delivery.created_at,
+            is_sound=subscription.status == SubscriptionStatus.HEALTHY,
             url=subscription.url,
             secrets=subscription.secrets,
             payload=payloads.get(delivery.event_id, b""),

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from service.ids import new_id
+from service.outbox import readiness
 from service.outbox.event_types import matches
 from service.outbox.rows import DELIVERY, EVENT, FANOUT, FEED, SUBSCRIPTION
 from service.store.tables import DeliveryStatus, SubscriptionStatus
@@ -32,7 +33,13 @@ def fan_out(session: Session, *, now: datetime, limit: int) -> int:
 
 def _fan_out_unit(session: Session, unit: sa.Row[Any], *, now: datetime, limit: int) -> int:
     events = session.execute(
-        sa.select(EVENT.c.id, EVENT.c.type, EVENT.c.invoice_id, EVENT.c.position)
+        sa.select(
+            EVENT.c.id,
+            EVENT.c.type,
+            EVENT.c.invoice_id,
+            EVENT.c.position,
+            EVENT.c.subscription_id,
+        )
         .where(EVENT.c.msn == unit.msn, EVENT.c.position > unit.position)
         .order_by(EVENT.c.position)
         .limit(limit)
@@ -42,6 +49,7 @@ def _fan_out_unit(session: Session, unit: sa.Row[Any], *, now: datetime, limit: 
     deliveries = _deliveries(unit.msn, events, _takers(session, unit.msn), now)
     if deliveries:
         _insert(session, deliveries)
+        readiness.announce(session, {each["subscription_id"] for each in deliveries}, now=now)
     session.execute(
         sa.update(FANOUT).where(FANOUT.c.msn == unit.msn).values(position=events[-1].position)
     )
@@ -67,7 +75,9 @@ def _deliveries(
         (event, taker)
         for event in events
         for taker in takers
-        if event.position > taker.from_position and matches(taker.event_types, event.type)
+        if event.position > taker.from_position
+        and event.subscription_id != taker.id  # nobody is told of itself
+        and matches(taker.event_types, event.type)
     ]
     # Ids of one millisecond are in no order of their own; the log reads by id.
     ids = sorted(new_id("dlv") for _ in wanted)

@@ -36,7 +36,8 @@ async def send_test(
 ) -> tuple[str, Reply]:
     """Send a ping now; return its event's id and what the receiver said.
 
-    A 2xx verifies an unverified subscription; nothing else changes. Raises: NotFound."""
+    A 2xx makes the subscription healthy, unless it is disabled; no other answer changes it.
+    Raises: NotFound."""
     subscription = await anyio.to_thread.run_sync(_load, context, msn, subscription_id)
     event_id, now = new_id("evt"), context.clock.now()
     letter = Letter(
@@ -60,4 +61,5 @@ def _load(context: Context, msn: str, subscription_id: str) -> Subscription:
 
 def _verify(context: Context, subscription_id: str) -> None:
     with context.database.transaction() as session:
-        health.mark_verified(session, [subscription_id], now=context.clock.now())
+        now = context.clock.now()
+        health.accept(session, context.vault, subscription_id, now=now)

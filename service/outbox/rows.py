@@ -12,7 +12,6 @@ from service.store.tables import (
     Fanout,
     Feed,
     Subscription,
-    SubscriptionStatus,
 )
 
 # The `line` of a subscription's first delivery, its `test.ping`, which is no event of the feed.
@@ -52,6 +51,7 @@ def _line_head() -> sa.ScalarSelect[str]:
             ahead.c.subscription_id == DELIVERY.c.subscription_id,
             ahead.c.line == DELIVERY.c.line,
             is_pending(ahead),
+            ahead.c.is_in_line,
         )
         .order_by(ahead.c.position)
         .limit(1)
@@ -60,25 +60,6 @@ def _line_head() -> sa.ScalarSelect[str]:
     )
 
 
-def _unverified_head() -> sa.ColumnElement[str]:
-    first = DELIVERY.alias("first")
-    found = (
-        sa.select(first.c.id)
-        .where(first.c.subscription_id == SUBSCRIPTION.c.id, is_pending(first))
-        .order_by(first.c.line, first.c.position)
-        .limit(1)
-        .correlate(SUBSCRIPTION)
-        .scalar_subquery()
-    )
-    is_unverified = SUBSCRIPTION.c.status == SubscriptionStatus.UNVERIFIED
-    return sa.case((is_unverified, found))
-
-
-# The first pending delivery of a delivery's line: one look into an index. Stands in statements
-# whose FROM holds DELIVERY.
+# The first pending delivery of a delivery's line, those left out that wait for nothing: one look
+# into an index. Stands in statements whose FROM holds DELIVERY.
 LINE_HEAD = _line_head()
-
-# The one delivery of a subscription that is tried while it is unverified, NULL for others: the
-# first in the order of the partial index, so that finding it costs one look, however many wait.
-# That is the ping, then by invoice. Stands in statements whose FROM holds SUBSCRIPTION.
-UNVERIFIED_HEAD = _unverified_head()

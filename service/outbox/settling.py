@@ -1,6 +1,6 @@
 """Storing what came of sent deliveries, and making due what waited for them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import SystemRandom
@@ -9,12 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from service.outbox import health
+from service.outbox import health, readiness
 from service.outbox.deliveries import Claimed
 from service.outbox.egress import Reply
+from service.outbox.health import Answered, Change
 from service.outbox.rows import ATTEMPT, DELIVERY, IS_PENDING, LINE_HEAD
 from service.store.tables import DeliveryStatus
 from service.vault import Vault
+from webhooks.health import Verdict
 from webhooks.retry import next_attempt_at, parse_retry_after
 
 _GONE = 410
@@ -34,6 +36,14 @@ def spread() -> float:
     return SystemRandom().uniform(-1, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What settling has come to: how many were still ours, and whether there is news to tell."""
+
+    count: int
+    has_feed_grown: bool
+
+
 def settle(
     session: Session,
     vault: Vault,
@@ -41,31 +51,46 @@ def settle(
     *,
     now: datetime,
     jitter: Callable[[], float] = spread,
-) -> int:
-    """Store attempts and what follows from them; return how many were still ours.
+) -> Settled:
+    """Store attempts and what follows from them.
 
     One whose lease has passed to another is left out: the other's result counts. A 2xx ends a
-    delivery, and so does the last step of the schedule; 410 disables the subscription."""
-    attempts_made = _still_ours(session, sent)
-    ours = [each for each in sent if each.delivery.id in attempts_made]
+    delivery, and so does the last step of the schedule, unless the subscription is parked or
+    disabled: for want of a receiver nothing is given up."""
+    subscriptions = readiness.lock(session, {each.delivery.subscription_id for each in sent})
+    stored = _still_ours(session, sent)
+    ours = [each for each in sent if each.delivery.id in stored]
     if not ours:
-        return 0
-    attempts = [_attempt(vault, each, attempts_made[each.delivery.id] + 1) for each in ours]
+        return Settled(0, has_feed_grown=False)
+    attempts = [_attempt(vault, each, stored[each.delivery.id].attempts + 1) for each in ours]
     # Asked for because only then are many rows sent as one statement.
     session.execute(sa.insert(ATTEMPT).returning(ATTEMPT.c.number), attempts).all()
+    changes = health.weigh(subscriptions, [_answered(each) for each in ours])
     accepted = [each for each in ours if each.reply.is_accepted]
     _deliver(session, [each.delivery.id for each in accepted], now)
     moves = [
-        _retry(each, attempts_made[each.delivery.id] + 1, now, jitter())
+        _retry(each, stored[each.delivery.id], changes, now, jitter())
         for each in ours
         if not each.reply.is_accepted
     ]
     if moves:
         session.execute(_RETRY, moves)
     failed = [move["key"] for move in moves if move["ended_at"] is not None]
-    _wake_lines(session, [*failed, *(each.delivery.id for each in accepted)], now)
-    _judge_receivers(session, ours, now)
-    return len(ours)
+    _wake_lines(session, [*failed, *(each.delivery.id for each in accepted)])
+    has_grown = health.store(session, vault, subscriptions, changes, now=now, jitter=jitter())
+    readiness.refresh(session, subscriptions, now=now)
+    return Settled(len(ours), has_grown)
+
+
+def _answered(each: Sent) -> Answered:
+    reply = each.reply
+    verdict = Verdict.GONE if reply.status == _GONE else Verdict.REFUSED
+    return Answered(
+        each.delivery.subscription_id,
+        Verdict.ACCEPTED if reply.is_accepted else verdict,
+        each.at,
+        f"status_{reply.status}" if reply.status is not None else reply.error or "no_answer",
+    )
 
 
 _RETRY = (
@@ -74,6 +99,7 @@ _RETRY = (
     .values(
         status=sa.bindparam("new_status"),
         attempts=sa.bindparam("number"),
+        attempts_before=sa.bindparam("before"),
         next_attempt_at=sa.bindparam("next_at"),
         settled_at=sa.bindparam("ended_at"),
         lease=None,
@@ -81,16 +107,16 @@ _RETRY = (
 )
 
 
-def _still_ours(session: Session, sent: Sequence[Sent]) -> dict[str, int]:
-    """Lock what is still leased to us, in one order for all; return the attempts so far."""
+def _still_ours(session: Session, sent: Sequence[Sent]) -> dict[str, sa.Row[Any]]:
+    """Lock what is still leased to us, in one order for all; return its rows by id."""
     leases = {each.delivery.id: each.delivery.lease for each in sent}
     found = session.execute(
-        sa.select(DELIVERY.c.id, DELIVERY.c.lease, DELIVERY.c.attempts)
+        sa.select(DELIVERY)
         .where(DELIVERY.c.id.in_(sorted(leases)), IS_PENDING)
         .order_by(DELIVERY.c.id)
         .with_for_update()
     )
-    return {key: attempts for key, lease, attempts in found if lease == leases[key]}
+    return {row.id: row for row in found if row.lease == leases[row.id]}
 
 
 def _attempt(vault: Vault, each: Sent, number: int) -> dict[str, Any]:
@@ -121,20 +147,28 @@ def _deliver(session: Session, ids: Sequence[str], now: datetime) -> None:
         )
 
 
-def _retry(each: Sent, number: int, now: datetime, jitter: float) -> dict[str, Any]:
+def _retry(
+    each: Sent, row: sa.Row[Any], changes: Mapping[str, Change], now: datetime, jitter: float
+) -> dict[str, Any]:
     """Return the row's new values: the schedule's next step, or its end."""
     asked = parse_retry_after(each.reply.retry_after or "", now)
-    next_at = next_attempt_at(number, now, jitter=jitter, retry_after_s=asked)
+    tries = row.attempts + 1 - row.attempts_before
+    next_at = next_attempt_at(tries, now, jitter=jitter, retry_after_s=asked)
+    attempts_before = row.attempts_before
+    if changes[row.subscription_id].after.status in health.STANDING_STILL:
+        # At its place in the queue, so that the oldest is the one that is tried next.
+        next_at, attempts_before = row.created_at, row.attempts + 1
     return {
-        "key": each.delivery.id,
+        "key": row.id,
         "new_status": DeliveryStatus.FAILED if next_at is None else DeliveryStatus.PENDING,
-        "number": number,
+        "number": row.attempts + 1,
+        "before": attempts_before,
         "next_at": next_at or now,
         "ended_at": now if next_at is None else None,
     }
 
 
-def _wake_lines(session: Session, ended: Sequence[str], now: datetime) -> None:
+def _wake_lines(session: Session, ended: Sequence[str]) -> None:
     """Make due what is now first in the lines of ended deliveries."""
     if not ended:
         return
@@ -146,16 +180,9 @@ def _wake_lines(session: Session, ended: Sequence[str], now: datetime) -> None:
             .where(
                 DELIVERY.c.id.in_(heads),
                 # Never tried, so its time is no retry's but that of its wait.
-                DELIVERY.c.attempts == 0,
+                DELIVERY.c.attempts == DELIVERY.c.attempts_before,
                 DELIVERY.c.lease.is_(None),
-                DELIVERY.c.next_attempt_at > now,
+                DELIVERY.c.next_attempt_at > DELIVERY.c.created_at,
             )
-            .values(next_attempt_at=now)
+            .values(next_attempt_at=DELIVERY.c.created_at)
         )
-
-
-def _judge_receivers(session: Session, ours: Sequence[Sent], now: datetime) -> None:
-    accepted = {e.delivery.subscription_id for e in ours if e.reply.is_accepted}
-    health.mark_verified(session, accepted, now=now)
-    gone = {e.delivery.subscription_id for e in ours if e.reply.status == _GONE}
-    health.mark_gone(session, gone)

@@ -1,13 +1,18 @@
-"""From sealed columns to one signed POST."""
+"""From sealed columns to one signed POST; and the secrets that sign."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 
+from service.errors import Conflict
 from service.outbox.egress import Egress, Reply
 from service.vault import Vault
 from webhooks import standard
+
+# Each signs every delivery; nobody who rotates in earnest has more of them alive.
+SECRETS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,27 @@ async def post_signed(egress: Egress, vault: Vault, letter: Letter, *, at: datet
 
 def seal_secret(vault: Vault, subscription_id: str, secret: str) -> bytes:
     """Return the sealed list that holds one secret, without an end."""
-    listed = orjson.dumps([{"secret": secret, "until": None}])
-    return vault.seal(listed, place=_secrets_place(subscription_id))
+    return _seal_all(vault, subscription_id, [{"secret": secret, "until": None}])
+
+
+def add_secret(
+    vault: Vault, subscription_id: str, sealed: bytes, secret: str, *, overlap_s: int, at: datetime
+) -> bytes:
+    """Return the sealed list with one more secret, first; the others end after the overlap.
+
+    Those that were to end sooner still do. Raises: Conflict, SealBroken."""
+    until = at + timedelta(seconds=overlap_s)
+    kept = [
+        {"secret": old["secret"], "until": min(_end(old) or until, until).isoformat()}
+        for old in _living(vault, subscription_id, sealed, at)
+        if overlap_s
+    ]
+    if len(kept) >= SECRETS_MAX:
+        detail = (
+            f"{SECRETS_MAX} secrets sign already; wait for one to end, or rotate without overlap"
+        )
+        raise Conflict("too_many_secrets", detail)
+    return _seal_all(vault, subscription_id, [{"secret": secret, "until": None}, *kept])
 
 
 def url_place(subscription_id: str) -> str:
@@ -49,12 +73,21 @@ def url_place(subscription_id: str) -> str:
 
 
 def _open_secrets(vault: Vault, letter: Letter, at: datetime) -> list[str]:
-    listed = vault.open(letter.sealed_secrets, place=_secrets_place(letter.subscription_id))
-    return [
-        entry["secret"]
-        for entry in orjson.loads(listed)
-        if entry["until"] is None or datetime.fromisoformat(entry["until"]) > at
-    ]
+    living = _living(vault, letter.subscription_id, letter.sealed_secrets, at)
+    return [entry["secret"] for entry in living]
+
+
+def _living(vault: Vault, subscription_id: str, sealed: bytes, at: datetime) -> list[Any]:
+    listed = orjson.loads(vault.open(sealed, place=_secrets_place(subscription_id)))
+    return [entry for entry in listed if (end := _end(entry)) is None or end > at]
+
+
+def _end(entry: dict[str, Any]) -> datetime | None:
+    return None if entry["until"] is None else datetime.fromisoformat(entry["until"])
+
+
+def _seal_all(vault: Vault, subscription_id: str, entries: list[Any]) -> bytes:
+    return vault.seal(orjson.dumps(entries), place=_secrets_place(subscription_id))
 
 
 def _secrets_place(subscription_id: str) -> str:

@@ -11,9 +11,10 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from service.errors import Conflict, FieldError, InvalidInput, NotFound
 from service.ids import new_id
+from service.outbox import readiness
 from service.outbox.event_types import is_filter
 from service.outbox.instants import rfc3339
-from service.outbox.rows import DELIVERY, FANOUT, FEED, PING_LINE, SUBSCRIPTION, UNVERIFIED_HEAD
+from service.outbox.rows import FANOUT, FEED, PING_LINE
 from service.outbox.signing import seal_secret, url_place
 from service.store.tables import Delivery, Subscription
 from service.vault import Vault
@@ -27,7 +28,7 @@ SUBSCRIPTIONS_MAX = 25
 _EVENT_TYPES_MAX = 50
 _DESCRIPTION_CHARACTERS_MAX = 256
 # 256 bits; Standard Webhooks asks for 192 at least.
-_SECRET_BYTES = 32
+SECRET_BYTES = 32
 
 
 def create(
@@ -40,15 +41,16 @@ def create(
     description: str | None,
     allow: Sequence[Network],
     now: datetime,
+    is_in_order: bool = True,
 ) -> tuple[Subscription, str]:
     """Store a subscription with its first delivery, a ping; return it and its secret.
 
     It gets every matching event that is appended to the feed from now on. The secret is not
     to be had again. Raises: InvalidInput, Conflict."""
-    _check(url, event_types, description, allow)
+    check(url, event_types, description, allow)
     from_position = _lock_feed(session, msn)
     _require_room(session, msn)
-    secret = standard.new_secret(os.urandom(_SECRET_BYTES))
+    secret = standard.new_secret(os.urandom(SECRET_BYTES))
     key = new_id("sub")
     subscription = Subscription(
         id=key,
@@ -56,13 +58,15 @@ def create(
         url=vault.seal(url.encode(), place=url_place(key)),
         event_types=list(dict.fromkeys(event_types)),
         description=description,
+        is_in_order=is_in_order,
         secrets=seal_secret(vault, key, secret),
         from_position=from_position,
         created_at=now,
+        ready_at=now,
     )
     session.add(subscription)
     session.flush()
-    session.add(_first_ping(subscription, now))
+    session.add(new_ping(msn=msn, subscription_id=key, position=from_position, now=now))
     session.flush()
     return subscription, secret
 
@@ -88,8 +92,10 @@ def list_page(
 
 def delete(session: Session, *, msn: str, subscription_id: str, now: datetime) -> None:
     """End a subscription: what it is still owed is never sent. Raises: NotFound."""
-    get(session, msn=msn, subscription_id=subscription_id).deleted_at = now
+    subscription = get(session, msn=msn, subscription_id=subscription_id)
+    subscription.deleted_at = now
     session.flush()
+    readiness.announce(session, [subscription_id], now=now)
 
 
 def render(
@@ -97,29 +103,32 @@ def render(
 ) -> list[dict[str, Any]]:
     """Return subscriptions as the API shows them, in the order given.
 
-    `nextAttemptAt` is set while one is unverified: when its receiver is tried again."""
-    next_attempts = _next_attempts(session, [s.id for s in subscriptions])
+    `nextAttemptAt` is when its receiver is tried next, null where nothing waits for it."""
     return [
         {
             "id": s.id,
             "url": vault.open(s.url, place=url_place(s.id)).decode(),
             "eventTypes": s.event_types,
             "description": s.description,
+            "inOrder": s.is_in_order,
             "status": str(s.status),
             "reason": s.reason,
-            "nextAttemptAt": rfc3339(next_attempts[s.id]) if s.id in next_attempts else None,
+            "failingSince": rfc3339(s.failing_since) if s.failing_since else None,
+            "nextAttemptAt": rfc3339(s.ready_at) if s.ready_at else None,
             "createdAt": rfc3339(s.created_at),
         }
         for s in subscriptions
     ]
 
 
-def _check(
-    url: str, event_types: Sequence[str], description: str | None, allow: Sequence[Network]
+def check(
+    url: str | None, event_types: Sequence[str], description: str | None, allow: Sequence[Network]
 ) -> None:
+    """Check what a merchant may set; `url` None: it stays. Raises: InvalidInput."""
     errors = []
     try:
-        check_url(url, allow=allow)
+        if url is not None:
+            check_url(url, allow=allow)
     except ForbiddenTarget as error:
         errors.append(FieldError("url", error.reason))
     if not 1 <= len(event_types) <= _EVENT_TYPES_MAX:
@@ -155,14 +164,15 @@ def _require_room(session: Session, msn: str) -> None:
         raise Conflict("too_many_subscriptions", f"there can be {SUBSCRIPTIONS_MAX} at most")
 
 
-def _first_ping(subscription: Subscription, now: datetime) -> Delivery:
+def new_ping(*, msn: str, subscription_id: str, position: int, now: datetime) -> Delivery:
+    """Return a subscription's ping, due now: it goes before all that it is owed."""
     return Delivery(
         id=new_id("dlv"),
-        msn=subscription.msn,
-        subscription_id=subscription.id,
+        msn=msn,
+        subscription_id=subscription_id,
         event_id=new_id("evt"),
         line=PING_LINE,
-        position=subscription.from_position,
+        position=position,
         next_attempt_at=now,
         created_at=now,
     )
@@ -172,13 +182,3 @@ def _living(msn: str) -> SelectOfScalar[Subscription]:
     return select(Subscription).where(
         Subscription.msn == msn, col(Subscription.deleted_at).is_(None)
     )
-
-
-def _next_attempts(session: Session, ids: Sequence[str]) -> dict[str, datetime]:
-    statement = (
-        sa.select(SUBSCRIPTION.c.id, DELIVERY.c.next_attempt_at)
-        .select_from(SUBSCRIPTION)
-        .join(DELIVERY, DELIVERY.c.id == UNVERIFIED_HEAD)
-        .where(SUBSCRIPTION.c.id.in_(ids))
-    )
-    return {key: at for key, at in session.execute(statement)}

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from service.store.db import Database
 from service.store.inserts import table_of
-from service.store.tables import Command, CommandStatus, Delivery, DeliveryStatus
+from service.store.tables import Command, CommandStatus, Delivery, DeliveryStatus, Subscription
 
 
 def end_leases_of_the_dead(database: Database, *, now: datetime) -> None:
@@ -17,15 +17,21 @@ def end_leases_of_the_dead(database: Database, *, now: datetime) -> None:
     it, so that leases end by their time. Raises: DatabaseAway."""
     if not database.is_sqlite:
         return
-    command, delivery = table_of(Command), table_of(Delivery)
+    command, delivery, subscription = (table_of(m) for m in (Command, Delivery, Subscription))
     with database.transaction() as session:
         session.execute(
             sa.update(command)
             .where(command.c.status == CommandStatus.RUNNING)
             .values(next_attempt_at=now)
         )
-        session.execute(
+        freed = session.execute(
             sa.update(delivery)
             .where(delivery.c.status == DeliveryStatus.PENDING, delivery.c.lease.is_not(None))
             .values(next_attempt_at=now, lease=None)
+            .returning(delivery.c.subscription_id)
+        )
+        session.execute(
+            sa.update(subscription)
+            .where(subscription.c.id.in_(set(freed.scalars())))
+            .values(ready_at=now, rests_until=None)
         )

@@ -19,12 +19,12 @@ from service.store.tables.outgoing import (
     Fanout,
     Feed,
     Subscription,
-    SubscriptionStatus,
 )
 from service.store.tables.people import Customer, Withdrawal
 from service.store.tables.requests import StoredAnswer
 from service.store.tables.staff import StaffAct, StaffSession, StaffUnit, StaffUser
 from service.store.tables.units import ApiKey, DataKey, Registration, SalesUnit
+from webhooks.health import SubscriptionStatus
 
 __all__ = [
     "OPEN_STATUSES",

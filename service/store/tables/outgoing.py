@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from service.store.tables.columns import Json, one_of, only_where
+from webhooks.health import SubscriptionStatus
 
 
 class Event(SQLModel, table=True):
@@ -35,6 +36,7 @@ class Event(SQLModel, table=True):
     is_transition: bool = False
     recorded_at: datetime
     payload: bytes  # sealed: it holds the page's link
+    subscription_id: str | None = None  # whom it tells of; that one is not told
 
 
 class Feed(SQLModel, table=True):
@@ -58,19 +60,18 @@ class Fanout(SQLModel, table=True):
     position: int = Field(default=0, sa_type=sa.BigInteger)
 
 
-class SubscriptionStatus(StrEnum):
-    """How a subscription fares."""
-
-    UNVERIFIED = "unverified"  # no 2xx yet: at most one delivery at a time
-    HEALTHY = "healthy"
-    DISABLED = "disabled"
-
-
 class Subscription(SQLModel, table=True):
     """A merchant's URL with its secret."""
 
     __tablename__ = "subscription"
-    __table_args__ = (one_of("status", SubscriptionStatus, "status_known"),)
+    __table_args__ = (
+        one_of("status", SubscriptionStatus, "status_known"),
+        # Who may be sent to now, without reading who may not: a thousand dead receivers rest in
+        # the future of this index, and those that are ready again stand behind the healthy.
+        sa.Index(
+            "ix_subscription_ready", "status", "ready_at", **only_where("ready_at IS NOT NULL")
+        ),
+    )
 
     id: str = Field(primary_key=True)
     msn: str = Field(foreign_key="sales_unit.msn", index=True)
@@ -84,6 +85,11 @@ class Subscription(SQLModel, table=True):
     from_position: int = Field(sa_type=sa.BigInteger)  # it gets what comes after
     created_at: datetime
     deleted_at: datetime | None = None
+    verified_at: datetime | None = None  # its first 2xx; None again when the URL changes
+    failures: int = 0  # in a row
+    failing_since: datetime | None = None
+    ready_at: datetime | None = None  # when to look for its next delivery; None: nothing to send
+    rests_until: datetime | None = None  # nothing is tried before; None: it does not rest
 
 
 class DeliveryStatus(StrEnum):
@@ -101,8 +107,15 @@ class Delivery(SQLModel, table=True):
     __table_args__ = (
         # The fan-out may run twice after a crash; an event is still owed once.
         sa.UniqueConstraint("event_id", "subscription_id"),
-        # Claiming what is due must cost the same beside millions of finished rows.
-        sa.Index("ix_delivery_due", "next_attempt_at", **only_where("status = 'pending'")),
+        # Claiming what is due must cost the same beside millions of finished rows, and beside
+        # what is owed to others.
+        sa.Index(
+            "ix_delivery_due",
+            "subscription_id",
+            "next_attempt_at",
+            "position",
+            **only_where("status = 'pending'"),
+        ),
         # "Is an earlier one of this invoice still pending?" without reading the pile.
         sa.Index(
             "ix_delivery_line",
@@ -122,7 +135,9 @@ class Delivery(SQLModel, table=True):
     line: str  # what is kept in order: the invoice's id, else the event's own
     position: int = Field(sa_type=sa.BigInteger)
     status: str = DeliveryStatus.PENDING
+    is_in_line: bool = True  # False once it was asked for again: it waits for nothing
     attempts: int = 0
+    attempts_before: int = 0  # made before the schedule began anew
     next_attempt_at: datetime  # while under way: when the lease ends
     lease: str | None = None  # fencing token of the worker that sends it
     created_at: datetime
@@ -133,6 +148,8 @@ class Attempt(SQLModel, table=True):
     """One HTTP try of a delivery."""
 
     __tablename__ = "attempt"
+    # What is older than it must be kept is found without reading the rest.
+    __table_args__ = (sa.Index("ix_attempt_at", "at"),)
 
     delivery_id: str = Field(primary_key=True, foreign_key="delivery.id")
     number: int = Field(primary_key=True)

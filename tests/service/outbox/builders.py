@@ -80,7 +80,7 @@ class Shop:
                 now=self.now,
             )
             if status != SubscriptionStatus.UNVERIFIED:
-                made.status = status
+                made.status, made.verified_at = status, self.now
                 session.execute(sa.delete(Delivery).where(col(Delivery.subscription_id) == made.id))
         return made.id, secret
 

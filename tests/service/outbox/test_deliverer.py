@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from service.errors import NotFound
 from service.outbox.deliverer import LEASE_S, Deliverer
-from service.outbox.deliveries import IN_HAND_PER_SUBSCRIPTION_MAX, claim
+from service.outbox.deliveries import IN_HAND_PER_SUBSCRIPTION_MAX, Room, claim
 from service.outbox.egress import Egress, open_egress
 from service.outbox.fanout import fan_out
 from service.outbox.ping import send_test
@@ -200,7 +200,7 @@ async def test_deliverer_after_a_kill_sends_what_was_in_hand_again(shop: Shop) -
         event = shop.tell()
         with shop.database.transaction() as session:
             fan_out(session, now=shop.now, limit=10)
-            killed = claim(session, now=shop.now, lease_s=LEASE_S, limit=10)
+            killed = claim(session, now=shop.now, lease_s=LEASE_S, room=Room(10, 10))
         async with delivering(shop):
             other = shop.tell("inv_2")
             await until(lambda: _is_settled(shop, 1))

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.outbox.deliveries import claim
+from service.outbox.deliveries import Room, claim
 from service.outbox.rows import DELIVERY
 from service.store.db import Database
 from tests.service.outbox.builders import NOW, Shop, a_shop
@@ -21,7 +21,7 @@ def test_claim_beside_finished_rows_uses_the_partial_index(database: Database) -
 
     with database.transaction() as session:
         sa.event.listen(session.connection(), "before_cursor_execute", note)
-        claimed = claim(session, now=NOW, lease_s=60, limit=10)
+        claimed = claim(session, now=NOW, lease_s=60, room=Room(10, 10))
 
     look = next(s for s in statements if s[0].startswith("SELECT delivery."))
     assert len(claimed) == 10

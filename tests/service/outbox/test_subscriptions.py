@@ -152,6 +152,7 @@ def test_render_of_a_new_subscription_shows_what_the_api_shows(database: Databas
             "description": "the ERP",
             "status": "unverified",
             "reason": None,
+            "failingSince": None,
             "nextAttemptAt": "2026-11-22T10:00:00.000Z",
             "createdAt": "2026-11-22T10:00:00.000Z",
         }

@@ -1,0 +1,80 @@
+"""When a subscription is to be looked at for its next delivery.
+
+The workers look for subscriptions that are ready, not through everything that is due: what is
+owed to a thousand dead receivers costs nobody else a look. So whatever changes what a
+subscription may be sent must say so here, in the same transaction.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session
+
+from service.outbox.rows import DELIVERY, IS_PENDING, SUBSCRIPTION
+from webhooks.health import SubscriptionStatus
+
+
+def lock(session: Session, ids: Collection[str]) -> Mapping[str, sa.Row[Any]]:
+    """Lock subscriptions, in one order for all, and return them by id.
+
+    Whoever changes pending deliveries or their subscription locks the subscription first."""
+    found = session.execute(
+        sa.select(SUBSCRIPTION)
+        .where(SUBSCRIPTION.c.id.in_(sorted(ids)))
+        .order_by(SUBSCRIPTION.c.id)
+        .with_for_update(key_share=True)
+    )
+    return {row.id: row for row in found}
+
+
+def refresh(session: Session, ids: Collection[str], *, now: datetime) -> None:
+    """Note when each of these, which are locked, has something to send next.
+
+    Were they not locked, what another transaction has just added could be overlooked."""
+    if not ids:
+        return
+    first = (
+        sa.select(sa.func.min(DELIVERY.c.next_attempt_at))
+        .where(DELIVERY.c.subscription_id == SUBSCRIPTION.c.id, IS_PENDING)
+        .correlate(SUBSCRIPTION)
+        .scalar_subquery()
+    )
+    # From `now` on and not from when it was due: the ready take turns.
+    earliest = sa.case((SUBSCRIPTION.c.rests_until > now, SUBSCRIPTION.c.rests_until), else_=now)
+    ready_at = sa.case(
+        (SUBSCRIPTION.c.status == SubscriptionStatus.DISABLED, sa.null()),
+        (first.is_(None), sa.null()),
+        (first > earliest, first),
+        else_=earliest,
+    )
+    session.execute(
+        sa.update(SUBSCRIPTION).where(SUBSCRIPTION.c.id.in_(sorted(ids))).values(ready_at=ready_at)
+    )
+
+
+def announce(session: Session, ids: Collection[str], *, now: datetime) -> None:
+    """Make ready at once who has just been given something due; who rests, after the rest."""
+    at = sa.case((SUBSCRIPTION.c.rests_until > now, SUBSCRIPTION.c.rests_until), else_=now)
+    session.execute(
+        sa.update(SUBSCRIPTION)
+        .where(
+            SUBSCRIPTION.c.id.in_(sorted(ids)),
+            SUBSCRIPTION.c.status != SubscriptionStatus.DISABLED,
+            sa.or_(SUBSCRIPTION.c.ready_at.is_(None), SUBSCRIPTION.c.ready_at > at),
+        )
+        .values(ready_at=at)
+    )
+
+
+def rest(session: Session, until: Mapping[str, datetime | None]) -> None:
+    """Note until when nothing is tried for each of these, which are locked."""
+    if until:
+        statement = (
+            sa.update(SUBSCRIPTION)
+            .where(SUBSCRIPTION.c.id == sa.bindparam("key"))
+            .values(rests_until=sa.bindparam("until"))
+        )
+        rows: Sequence[dict[str, Any]] = [{"key": k, "until": at} for k, at in until.items()]
+        session.execute(statement, rows)
