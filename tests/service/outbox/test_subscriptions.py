@@ -150,6 +150,7 @@ def test_render_of_a_new_subscription_shows_what_the_api_shows(database: Databas
             "url": "https://merchant.example/in",
             "eventTypes": ["invoice.*", "test.ping"],
             "description": "the ERP",
+            "inOrder": True,
             "status": "unverified",
             "reason": None,
             "failingSince": None,

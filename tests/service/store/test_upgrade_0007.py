@@ -22,8 +22,7 @@ _DELIVERY = (
     " :at, :at)"
 )
 _ATTEMPT = (
-    "INSERT INTO attempt (delivery_id, number, at, status, latency_ms)"
-    " VALUES (:id, 1, :at, 503, 7)"
+    "INSERT INTO attempt (delivery_id, number, at, status, latency_ms) VALUES (:id, 1, :at, 503, 7)"
 )
 _AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
