@@ -55,7 +55,9 @@ class Shop:
     def first_arrivals(self, reference: str) -> list[dict[str, Any]]:
         """Return an invoice's events as they first came in."""
         events = {e["id"]: e for e in reversed(self.app.events())}
-        mine = (e for e in events.values() if e["data"]["invoice"]["reference"] == reference)
+        # Some events tell of a customer or a subscription.
+        named = {key: e["data"].get("invoice", {}).get("reference") for key, e in events.items()}
+        mine = (e for key, e in events.items() if named[key] == reference)
         arrived = list(dict.fromkeys(e["id"] for e in self.app.events()))
         return sorted(mine, key=lambda e: arrived.index(e["id"]))
 
