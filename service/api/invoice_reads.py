@@ -11,7 +11,8 @@ from service.api.cursors import read_id, read_position, write_cursor
 from service.api.invoices import reference_of
 from service.api.query import Query
 from service.api.resources import invoice_resources, stored_invoice_answer
-from service.errors import FieldError, InvalidInput, NotFound
+from service.errors import FieldError, InvalidInput
+from service.ledger.finding import Sought, find_invoice, invoices_sought
 from service.ledger.resource import transition_resource
 from service.store.tables import Invoice, Transition
 from statemachine import State
@@ -20,14 +21,12 @@ _STATES = frozenset(State)
 _FILTERS = ("state", "customer", "createdFrom", "createdTo", "q")
 _LIST = "invoices"
 
-Invoices = sa.Select[Invoice]
-
 
 async def list_invoices(call: Call) -> Answer:
     """Answer `GET /v1/invoices`: newest first, filtered."""
     query = Query(call.request, "limit", "cursor", *_FILTERS)
     msn, limit, cursor = call.caller.msn, query.limit(), query.text("cursor")
-    wanted = _filtered(sa.select(Invoice).where(col(Invoice.msn) == msn), query)
+    wanted = invoices_sought(msn, _sought(query))
     if cursor is not None:
         wanted = wanted.where(col(Invoice.id) < read_id(cursor, _LIST, msn))
     page = wanted.order_by(col(Invoice.id).desc()).limit(limit + 1)
@@ -74,36 +73,14 @@ async def list_transitions(call: Call) -> Answer:
     return json_answer(await call.read(work))
 
 
-def find_invoice(session: Session, msn: str, reference: str) -> Invoice:
-    """Return a sales unit's invoice by its name. Raises: NotFound."""
-    named = sa.select(Invoice).where(col(Invoice.msn) == msn, col(Invoice.reference) == reference)
-    found = session.scalars(named).one_or_none()
-    if found is None:
-        raise NotFound("there is no invoice with this reference")
-    return found
-
-
-def _filtered(wanted: Invoices, query: Query) -> Invoices:
-    states, customer = query.several("state"), query.text("customer")
-    created_from, created_to = query.instant("createdFrom"), query.instant("createdTo")
+def _sought(query: Query) -> Sought:
+    states = query.several("state")
     if not _STATES.issuperset(states):
         raise InvalidInput(FieldError("state", f"is one of {', '.join(sorted(_STATES))}"))
-    if states:
-        wanted = wanted.where(col(Invoice.state).in_(states))
-    if customer is not None:
-        wanted = wanted.where(col(Invoice.customer_id) == customer)
-    if created_from is not None:
-        wanted = wanted.where(col(Invoice.created_at) >= created_from)
-    if created_to is not None:
-        wanted = wanted.where(col(Invoice.created_at) < created_to)
-    return _matching(wanted, query.text("q"))
-
-
-def _matching(wanted: Invoices, text: str | None) -> Invoices:
-    """Keep those whose reference or description has the text in it, in any case."""
-    if not text:
-        return wanted
-    return wanted.where(
-        col(Invoice.reference).icontains(text, autoescape=True)
-        | col(Invoice.description).icontains(text, autoescape=True)
+    return Sought(
+        states=[State(state) for state in states],
+        customer_id=query.text("customer"),
+        created_from=query.instant("createdFrom"),
+        created_to=query.instant("createdTo"),
+        text=query.text("q"),
     )

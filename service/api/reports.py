@@ -11,15 +11,15 @@ from sqlmodel import Session
 
 from service.api.answers import Answer, json_answer
 from service.api.calls import Call
-from service.api.invoice_reads import find_invoice
 from service.api.invoices import reference_of
 from service.api.query import Query
-from service.audit.evidence import evidence_file
+from service.audit.evidence import evidence_of
 from service.errors import FieldError, InvalidInput, NotFound
-from service.ledger.resource import event_invoice, money, rfc3339
+from service.ledger.finding import find_invoice
+from service.ledger.resource import money, rfc3339
 from service.settings import TIME_ZONES
 from service.store.inserts import table_of
-from service.store.tables import Invoice, Payment, SalesUnit, StoredVippsEvent
+from service.store.tables import Invoice, SalesUnit, StoredVippsEvent
 
 _COLUMNS = ("at", "type", "invoice", "payment", "kid", "pspReference", "currency", "amount")
 # Far outside of what can be booked; nearer to the calendar's ends a day has no midnight in UTC.
@@ -53,12 +53,7 @@ async def evidence(call: Call) -> Answer:
 
     def work(session: Session) -> dict[str, Any]:
         invoice = find_invoice(session, call.caller.msn, reference)
-        chain = sa.select(Payment).where(table_of(Payment).c.invoice_id == invoice.id)
-        payments = session.scalars(chain.order_by(table_of(Payment).c.attempt)).all()
-        base_url = context.settings.base_url
-        resource = event_invoice(invoice, payments, vault=context.vault, base_url=base_url)
-        now = context.clock.business_now()
-        return evidence_file(session, context.vault, invoice, resource, now)
+        return evidence_of(session, context, invoice)
 
     name = f"{reference}.evidence.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -18,8 +18,9 @@ import orjson
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from service.context import Context
 from service.ledger.people import open_sealed
-from service.ledger.resource import rfc3339
+from service.ledger.resource import event_invoice, rfc3339
 from service.store.inserts import table_of
 from service.store.tables import (
     Act,
@@ -44,6 +45,19 @@ _PHONE_MEMBERS = frozenset({"mobilenumber", "phonenumber", "phone", "mobile", "m
 
 # Eight digits or more, in groups as people write them; a day, which is eight too, stays.
 _LONG_NUMBER = re.compile(r"(?<!\d)(?!\d{4}-\d\d-\d\d(?!\d))\+?\d(?:[ ().\u00a0-]{0,2}\d){7,}")
+
+
+def evidence_of(session: Session, context: Context, invoice: InvoiceRecord) -> dict[str, Any]:
+    """Return the signed file of one invoice, as of now."""
+    column = table_of(Payment).c
+    chain = sa.select(Payment).where(column.invoice_id == invoice.id).order_by(column.attempt)
+    resource = event_invoice(
+        invoice,
+        session.scalars(chain).all(),
+        vault=context.vault,
+        base_url=context.settings.base_url,
+    )
+    return evidence_file(session, context.vault, invoice, resource, context.clock.business_now())
 
 
 def evidence_file(

@@ -3,6 +3,8 @@
 from starlette.routing import BaseRoute
 
 from service.console.gate import Gate
+from service.console.invoice import invoice_routes
+from service.console.invoices import list_routes
 from service.console.overview import overview_routes
 from service.console.rendering import Pages
 from service.console.signing_in import signing_in_routes
@@ -17,4 +19,6 @@ def console_routes(context: Context) -> list[BaseRoute]:
         *pages.asset_routes(),
         *signing_in_routes(gate),
         *overview_routes(gate),
+        *list_routes(gate),
+        *invoice_routes(gate),
     ]

@@ -1,8 +1,11 @@
 """Amounts, numbers and times as a person reads them."""
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+# As people type it: `1 200`, `1200,5`, `1 200.50`.
+_TYPED_AMOUNT = re.compile(r"([0-9]{1,9})(?:[.,]([0-9]{1,2}))?")
 _NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 
@@ -24,3 +27,12 @@ def money(minor: int, currency: str) -> str:
 def day_and_time(at: datetime, time_zone: str) -> str:
     """Return a moment as the sales unit's clock on the wall shows it."""
     return f"{at.astimezone(ZoneInfo(time_zone)):%Y-%m-%d %H:%M}"
+
+
+def amount_in_minor_units(typed: str) -> int | None:
+    """Return a typed amount in minor units; None, where it is no amount."""
+    found = _TYPED_AMOUNT.fullmatch("".join(typed.split()))
+    if found is None:
+        return None
+    whole, cents = found.groups()
+    return int(whole) * 100 + int((cents or "0").ljust(2, "0"))

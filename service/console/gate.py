@@ -19,7 +19,7 @@ from service.console.rendering import Pages, see_other
 from service.context import Context
 from service.errors import DatabaseAway, Unauthorized
 from service.staff.roles import Permission, may
-from service.staff.sessions import SignedIn, is_seen_long_ago, note_seen, signed_in
+from service.staff.sessions import SignedIn, csrf_token, is_seen_long_ago, note_seen, signed_in
 from service.store.tables import SalesUnit
 
 SIGN_IN = "/console/sign-in"
@@ -40,6 +40,7 @@ class Visit:
     now: datetime
     path: str
     query: Form
+    parts: Form
     form: Form = field(default_factory=dict)
 
     def page(self, template: str, values: Mapping[str, object], *, status: int = 200) -> Response:
@@ -111,10 +112,8 @@ class Gate:
     def _answer(self, request: Request, form: Form, serve: Serve, needs: Permission) -> Response:
         try:
             visit = self._enter(request, form)
-            if request.method != "GET":
-                shown = form.get("csrf", "").encode()
-                if not hmac.compare_digest(shown, visit.who.csrf_token.encode()):
-                    return self.refuse(403, "This form is out of date. Go back and reload.")
+            if request.method != "GET" and not carries(form, self.token(request)):
+                return self.refuse(403, "This form is out of date. Go back and reload.")
             if not may(visit.who.person.role, needs):
                 return visit.page("forbidden.html", {"needs": needs}, status=403)
             return serve(visit)
@@ -134,7 +133,13 @@ class Gate:
             with context.database.transaction() as session:
                 note_seen(session, who, now=now)
         query = dict(parse_qsl(request.url.query))
-        return Visit(context, self.pages, who, unit, now, request.url.path, query, form)
+        path, parts = request.url.path, request.path_params
+        return Visit(context, self.pages, who, unit, now, path, query, parts, form)
+
+
+def carries(form: Form, token: str) -> bool:
+    """Tell whether a form carries what the pages of this session do."""
+    return hmac.compare_digest(form.get("csrf", "").encode(), csrf_token(token).encode())
 
 
 async def read_form(request: Request) -> Form:

@@ -6,6 +6,7 @@ from starlette.routing import Route
 from service.console import chart
 from service.console import map as state_map
 from service.console.figures import Overview, overview, time_zone_of
+from service.console.formats import number
 from service.console.gate import Gate, Visit
 from service.console.signing_in import HOME
 from statemachine import State
@@ -24,7 +25,7 @@ def _show(visit: Visit) -> Response:
         {
             "figures": figures,
             "map": state_map,
-            "ways": [(arrow, _traffic(figures, arrow)) for arrow in state_map.arrows()],
+            "ways": [_way(figures, arrow) for arrow in state_map.arrows()],
             "states": list(State),
             "chart": chart,
             "bars": chart.bars(figures.days),
@@ -34,6 +35,7 @@ def _show(visit: Visit) -> Response:
     )
 
 
-def _traffic(figures: Overview, arrow: state_map.Arrow) -> int:
-    """Return how many invoices went this way today."""
-    return sum(figures.today.get((start, arrow.end), 0) for start in arrow.starts)
+def _way(figures: Overview, arrow: state_map.Arrow) -> tuple[state_map.Arrow, bool, str]:
+    """Return an arrow, whether any invoice went that way today, and how many."""
+    today = sum(figures.today.get((start, arrow.end), 0) for start in arrow.starts)
+    return arrow, today > 0, f" · {number(today)}" if today else ""

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.console.gate import SIGN_IN, Form, Gate, read_form
+from service.console.gate import SIGN_IN, Form, Gate, carries, read_form
 from service.console.rendering import see_other
 from service.errors import DatabaseAway
 from service.staff.sessions import ABSOLUTE_END, end_session
@@ -70,9 +70,10 @@ class _Door:
         return answer
 
     async def leave(self, request: Request) -> Response:
-        if not self._gate.is_own_form(request.headers):
+        token, form = self._gate.token(request), await read_form(request)
+        if not self._gate.is_own_form(request.headers) or not carries(form, token):
             return self._gate.refuse(403, "This form was sent from another site.")
-        await to_thread.run_sync(self._end, self._gate.token(request))
+        await to_thread.run_sync(self._end, token)
         answer = see_other(SIGN_IN)
         self._set_cookie(answer, "", max_age=0)
         return answer

@@ -1,5 +1,7 @@
 """Who gets in, what they get, and what another site's page can't make them do."""
 
+import re
+
 import httpx
 import pytest
 
@@ -57,7 +59,10 @@ def test_signing_out_ends_it(desk: Desk) -> None:
     desk.sign_in()
     before = dict(desk.http.cookies)
 
-    assert desk.http.post("/console/sign-out").status_code == 303
+    assert desk.http.post("/console/sign-out").status_code == 403
+    csrf = re.search(r'name="csrf" value="([^"]*)"', desk.http.get("/console").text)
+    assert csrf
+    assert desk.http.post("/console/sign-out", data={"csrf": csrf[1]}).status_code == 303
 
     assert httpx.get(f"{desk.url}/console", cookies=before).status_code == 303
 

@@ -89,6 +89,7 @@ def test_overview_is_read_at_any_width(desk: Desk, page: Page, scheme: str) -> N
 def test_person_walks_in_and_out_by_keyboard(desk: Desk, page: Page) -> None:
     """Login, Tab, password, Enter; and the way out ends it."""
     page.goto(f"{desk.url}/console")
+    expect(page.get_by_label("Login")).to_be_focused()
     page.keyboard.type("viewer")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
