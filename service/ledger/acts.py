@@ -38,7 +38,7 @@ def push(
     require(invoice, "push")
     if invoice.closing is not None:
         raise Conflict("being_withdrawn", "the invoice is being withdrawn")
-    _require_only_one(book, invoice)
+    require_only_one(book, invoice)
     evidence = book.record_act(invoice, "push", ask)
     _set_payable_until(book, invoice, payable_until)
     if not State(invoice.state).is_payable:
@@ -48,6 +48,11 @@ def push(
         # The merchant's own page: it asks for the number until the customer has refused that.
         choice = None if was_refused(book.payments(invoice)) else MERCHANT
         note_choice(book, invoice, choice)
+    ask_next(book, invoice, flow, evidence)
+
+
+def ask_next(book: Book, invoice: InvoiceRecord, flow: str, evidence: Evidence) -> None:
+    """Start the next payment; a live one is withdrawn first. Raises: Conflict."""
     live = live_payment(book.payments(invoice))
     if live is None:
         start_payment(book, invoice, user_flow=flow, act_id=evidence.id)
@@ -59,7 +64,7 @@ def push(
         book.touch(invoice, live)
 
 
-def _require_only_one(book: Book, invoice: InvoiceRecord) -> None:
+def require_only_one(book: Book, invoice: InvoiceRecord) -> None:
     """Check that the customer is asked for one of two invoices that replace each other.
 
     The older one is read and not locked: locks are taken from old to new. Raises: Conflict."""

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from service.ledger.loaded import live_payment
 from service.ledger.resource import amounts_of
-from service.schedule.pushes import PushPolicy, next_push_at
+from service.schedule.pushes import PushPolicy, chosen_push_at, next_push_at
 from service.schedule.reads import DAY, next_read_when_paid, next_read_while_live
 from service.settings import TIME_ZONES, parse_quiet_hours
 from service.store.tables import InvoiceRecord, PaymentRecord, SalesUnit
@@ -38,11 +38,14 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One thing that is due, and when; `percent` only for a warning."""
+    """One thing that is due, and when; `percent` only for a warning.
+
+    `is_asked_for`: a push that the customer wants, which the policy does not count."""
 
     what: What
     at: datetime
     payment: PaymentRecord | None = None
+    is_asked_for: bool = False
     percent: int = 0
 
 
@@ -54,6 +57,8 @@ def agenda(
     if live is not None:
         # While it lives, the invoice can't expire; its own end comes first.
         yield Due(What.READ, _look_at(invoice, live, unit), live)
+        if live.user_flow == "PUSH_MESSAGE" and live.replacement_flow is None:
+            yield from _on_the_chosen_day(invoice, unit, now)
     elif State(invoice.state).is_payable:
         yield from _while_nothing_lives(invoice, payments, unit, now)
     for payment in payments:
@@ -76,10 +81,24 @@ def _while_nothing_lives(
 ) -> Iterator[Due]:
     yield Due(What.EXPIRE, invoice.payable_until)
     last = payments[-1] if payments else None
-    if last is not None and last.state == PaymentState.EXPIRED:
+    if invoice.ask_on is not None:
+        yield from _on_the_chosen_day(invoice, unit, now)
+    elif last is not None and last.then_ask and _is_wanted(invoice) and now < invoice.payable_until:
+        # At once, whatever the hour: who asked for this was at the page ten minutes ago.
+        yield Due(What.PUSH, last.ended_at or now, is_asked_for=True)
+    elif last is not None and last.state == PaymentState.EXPIRED:
         at = _push_at(invoice, last, unit, now)
         if at is not None:
             yield Due(What.PUSH, at)
+
+
+def _on_the_chosen_day(invoice: InvoiceRecord, unit: SalesUnit, now: datetime) -> Iterator[Due]:
+    """Yield the push on the day that the customer chose; until then there is no other."""
+    if invoice.ask_on is None or not State(invoice.state).is_payable or not _is_wanted(invoice):
+        return
+    at = chosen_push_at(policy_of(unit), invoice.ask_on, now=now)
+    if at < invoice.payable_until:
+        yield Due(What.PUSH, at, is_asked_for=True)
 
 
 def _look_at(invoice: InvoiceRecord, live: PaymentRecord, unit: SalesUnit) -> datetime:
@@ -103,13 +122,8 @@ def _doubt(payment: PaymentRecord, since: datetime) -> Due:
 def _push_at(
     invoice: InvoiceRecord, lapsed: PaymentRecord, unit: SalesUnit, now: datetime
 ) -> datetime | None:
-    is_wanted = (
-        invoice.flow == "PUSH_MESSAGE"
-        and invoice.closing is None
-        and invoice.paid_elsewhere is None
-        and invoice.replaced_by is None
-    )
-    if not is_wanted or lapsed.ended_at is None:
+    is_ours_to_ask = invoice.flow == "PUSH_MESSAGE" and _is_wanted(invoice)
+    if not is_ours_to_ask or lapsed.ended_at is None:
         return None
     return next_push_at(
         policy_of(unit),
@@ -118,6 +132,12 @@ def _push_at(
         pushes_made=invoice.own_pushes,
         due_date=invoice.due_date,
         payable_until=invoice.payable_until,
+    )
+
+
+def _is_wanted(invoice: InvoiceRecord) -> bool:
+    return (
+        invoice.closing is None and invoice.paid_elsewhere is None and invoice.replaced_by is None
     )
 
 

@@ -8,7 +8,8 @@ from sqlmodel import Session, col
 
 from service.ledger.agenda import Due, What, agenda
 from service.ledger.book import Book
-from service.ledger.consequences import ask_again, send_replacement
+from service.ledger.consequences import ask_again, send_replacement, withdraw_live
+from service.ledger.loaded import live_payment
 from service.ledger.types import Ask
 from service.store.tables import Invoice, InvoiceRecord
 from statemachine import Trigger
@@ -39,10 +40,29 @@ def _read(book: Book, invoice: InvoiceRecord, due: Due) -> None:
 
 
 def _push(book: Book, invoice: InvoiceRecord, due: Due) -> None:
+    if due.is_asked_for:
+        _push_as_asked(book, invoice)
+        return
     # Where it can't be done (consent withdrawn) it is told once, and then left to people.
     is_asked = ask_again(book, invoice, user_flow="PUSH_MESSAGE")
     pushes_max = book.sales_unit(invoice.msn).max_pushes
     invoice.own_pushes = invoice.own_pushes + 1 if is_asked else pushes_max
+    book.touch(invoice)
+
+
+def _push_as_asked(book: Book, invoice: InvoiceRecord) -> None:
+    """Ask as the customer wanted, once; a request that waits in the app gives way to it."""
+    invoice.ask_on = None
+    payments = book.payments(invoice)
+    if payments:
+        payments[-1].then_ask = False
+        book.touch(invoice, payments[-1])
+    live = live_payment(payments)
+    if live is None:
+        ask_again(book, invoice, user_flow="PUSH_MESSAGE")
+    else:
+        live.replacement_flow = "PUSH_MESSAGE"
+        withdraw_live(book, invoice)
     book.touch(invoice)
 
 

@@ -75,6 +75,7 @@ def _new_payment(book: Book, invoice: InvoiceRecord, user_flow: str) -> PaymentR
         state=PaymentState.REQUESTED,
         expires_at=expires_at,
         ends_at=expires_at or book.now + DEFAULT_LIFE,
+        then_ask=user_flow == "WEB_REDIRECT" and _takes_the_apps_place(book, invoice),
         created_at=book.now,
         updated_at=book.now,
     )
@@ -86,6 +87,19 @@ def _expires_at(book: Book, invoice: InvoiceRecord, user_flow: str) -> datetime 
         return None
     lifetime_s = book.sales_unit(invoice.msn).max_payment_lifetime_s
     return payment_expires_at(book.now, invoice.payable_until, lifetime_s)
+
+
+def _way_back(page: str, user_flow: str) -> str:
+    """Return where Vipps sends the customer: who comes back there is known to have been away."""
+    return f"{page}/back" if user_flow == "WEB_REDIRECT" else page
+
+
+def _takes_the_apps_place(book: Book, invoice: InvoiceRecord) -> bool:
+    """Tell whether the last payment was withdrawn from the app to be paid another way."""
+    last = next(reversed(book.payments(invoice)), None)
+    if last is None or last.state != PaymentState.TERMINATED:
+        return False
+    return last.user_flow == "PUSH_MESSAGE" or last.then_ask
 
 
 def _next_reference(book: Book, invoice: InvoiceRecord, attempt: int) -> str:
@@ -116,7 +130,7 @@ def _request(
         phone_number=person.phone_number if person else None,
         expires_at=payment.expires_at,
         description=invoice.description,
-        return_url=invoice.terms.get("returnUrl") or page,
+        return_url=invoice.terms.get("returnUrl") or _way_back(page, payment.user_flow),
         page_url=page,
         invoice_id=invoice.id,
         order_lines=tuple(lines),

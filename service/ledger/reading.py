@@ -12,6 +12,7 @@ from service.ledger.elsewhere import refund_what_came_too_late
 from service.ledger.received import Received
 from service.ledger.record import record
 from service.ledger.resource import amounts_of
+from service.ledger.returning import dismiss_who_came_back
 from service.ledger.sharing import Told, take_in_payer, told_by_vipps, wait_for_number
 from service.ledger.stored import key_of, said_of
 from service.ledger.types import Evidence
@@ -54,6 +55,7 @@ def take_in(
     _confirm(book, invoice, payment, log)
     _take_snapshot(book, invoice, payment, snapshot)
     _compare_sums(book, invoice, payment, snapshot)
+    dismiss_who_came_back(book, invoice, payment, snapshot, read_id=read_id)
     _infer_dismissal(book, invoice, payment, snapshot, read_id)
     if any(entry.event.name == VippsEventName.AUTHORIZED for entry in log.entries):
         _release_what_came_too_late(book, invoice, payment)

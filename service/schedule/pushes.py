@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 from service.settings import QuietHours
 
-# The last push comes on the morning of the day that matters, when there is time to pay.
-LAST_PUSH_AT = time(9, 0)
+# The last push, and one on the day that the customer chose, come in the morning of the day that
+# matters, when there is time to pay.
+MORNING = time(9, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,16 @@ def after_quiet_hours(at: datetime, policy: PushPolicy) -> datetime:
     return first if first > at else second
 
 
+def chosen_push_at(policy: PushPolicy, day: date, *, now: datetime) -> datetime:
+    """Return when to ask on the day that the customer chose: in its morning, never at night.
+
+    What is late is sent now, or after the night."""
+    return after_quiet_hours(max(_morning_of(day, policy), now), policy)
+
+
 def _last_push_at(policy: PushPolicy, due_date: date | None) -> datetime | None:
-    if due_date is None:
-        return None
-    return datetime.combine(due_date, LAST_PUSH_AT, policy.zone).astimezone(UTC)
+    return _morning_of(due_date, policy) if due_date else None
+
+
+def _morning_of(day: date, policy: PushPolicy) -> datetime:
+    return datetime.combine(day, MORNING, policy.zone).astimezone(UTC)

@@ -57,6 +57,7 @@ class InvoiceRecord(SQLModel):
     paid_elsewhere: dict[str, Any] | None = Field(default=None, sa_type=Json)
     replaced_by: str | None = None  # the invoice that is sent once this one has ended
     authorized_at: datetime | None = None
+    ask_on: date | None = None  # the customer's own choice: asked in the app then, and not before
     own_pushes: int = 0  # pushes that nobody asked for: the policy counts them
     # Whether who pays by link shares their number: the version of the wording that they agreed to
     # on the page, or `merchant` where the merchant's own page asks; None: not asked, or declined.
@@ -124,6 +125,9 @@ class PaymentRecord(SQLModel):
     command_count: int = 0  # the last command's number in this payment's line
     looked_at: datetime | None = None  # the last read that was decided because time passed
     ended_at: datetime | None = None
+    # It took the place of a request in the app, which comes again should this one lapse.
+    then_ask: bool = False
+    returned_by: str | None = None  # the act: the customer is back from Vipps; a read says how
     unconfirmed_since: datetime | None = None  # changed by a webhook that no read has confirmed
     sharing: str | None = None  # as the invoice's, when it was made: this payment asks for a number
     shared_at: datetime | None = None  # the number was taken in, or is not waited for any more

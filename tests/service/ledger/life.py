@@ -145,13 +145,15 @@ _RUN: dict[str, Callable[[Life, Command, Payment], None]] = {
 }
 
 
-def a_life(database: Database, *, currency: str = "NOK", **invoice: Any) -> Life:
-    """Return a service with one invoice that was just sent."""
+def a_life(
+    database: Database, *, currency: str = "NOK", is_pushed: bool = True, **invoice: Any
+) -> Life:
+    """Return a service with one invoice that was just sent, or only made."""
     desk = a_desk(database)
     if currency == "DKK":
         a_danish_policy(database)
     life = Life(desk, currency)
     desk.create(currency=currency, **invoice)
     life.work()
-    assert desk.invoice(REFERENCE).state == "pushed"
+    assert desk.invoice(REFERENCE).state == ("pushed" if is_pushed else "created")
     return life
