@@ -98,6 +98,11 @@ def keep_answer(
     )
 
 
+def forget_key(session: Session, claim: Claim) -> None:
+    """Set a key free whose request has failed after all."""
+    session.execute(sa.delete(StoredAnswer).where(*_is(claim)))
+
+
 def _insert(session: Session, claim: Claim, now: datetime, busy_until: datetime | None) -> bool:
     row = {
         "msn": claim.msn,

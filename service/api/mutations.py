@@ -1,8 +1,9 @@
 """A change that a merchant asks for: its effect and its stored answer share one commit."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -11,7 +12,14 @@ from sqlmodel import Session
 from service.api.answers import Answer
 from service.api.bodies import parse_json, read_body
 from service.api.calls import Call
-from service.api.idempotency import Claim, body_hash, claim_key, keep_answer, read_key
+from service.api.idempotency import (
+    Claim,
+    body_hash,
+    claim_key,
+    forget_key,
+    keep_answer,
+    read_key,
+)
 from service.api.resources import stored_invoice_answer
 from service.api.waiting import Watch, is_under_way, until_settled
 from service.context import Context
@@ -75,6 +83,56 @@ async def perform(call: Call, mutation: Mutation, work: Work) -> Answer:
     is_settled = await until_settled(context, effect.watch, wait_s=wait_s)
     again = Again(mutation.claim, effect.watch.invoice_id, effect.answer.status, is_settled)
     return await to_thread.run_sync(_answer_again, context, again)
+
+
+async def perform_long(
+    call: Call,
+    mutation: Mutation,
+    look: Callable[[Session], None],
+    act: Callable[[], Awaitable[Answer]],
+    *,
+    lasts: timedelta,
+) -> Answer:
+    """Do what does not fit into one transaction; its answer is kept afterwards.
+
+    `look` checks first, in the transaction that takes the key, whether it may be done. The key is
+    taken for as long as it `lasts`, so that a process that dies under way leaves it free again.
+    Raises: what `look` and `act` raise, with the key free."""
+    stored = await to_thread.run_sync(partial(_begin, call, mutation, look, lasts))
+    if stored is not None:
+        return stored
+    try:
+        answer = await act()
+    except Exception:
+        await to_thread.run_sync(_forget, call, mutation)
+        raise
+    await to_thread.run_sync(_keep, call, mutation, answer)
+    return answer
+
+
+def _begin(
+    call: Call, mutation: Mutation, look: Callable[[Session], None], lasts: timedelta
+) -> Answer | None:
+    context, claim, now = call.context, mutation.claim, call.context.clock.now()
+    with context.database.transaction() as session:
+        if claim is not None:
+            stored = claim_key(session, context.vault, claim, now=now, busy_until=now + lasts)
+            if stored is not None:
+                return stored
+        look(session)
+    return None
+
+
+def _keep(call: Call, mutation: Mutation, answer: Answer) -> None:
+    if mutation.claim is not None:
+        with call.context.database.transaction() as session:
+            keep_answer(session, call.context.vault, mutation.claim, answer, busy_until=None)
+
+
+def _forget(call: Call, mutation: Mutation) -> None:
+    if mutation.claim is not None:
+        with call.context.database.transaction() as session:
+            forget_key(session, mutation.claim)
 
 
 def _commit(context: Context, mutation: Mutation, work: Work) -> Effect:

@@ -7,7 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from service.api import discovery, events, invoice_reads, invoices, reports, subscriptions
+from service.api import (
+    deliveries,
+    discovery,
+    events,
+    invoice_reads,
+    invoices,
+    reports,
+    subscriptions,
+)
 from service.api.calls import Handler, answer_http_error, keyed_route, open_route
 from service.api.health import healthz, readyz
 from service.api.running import Running
@@ -58,6 +66,9 @@ def _subscription_addresses(running: Running) -> dict[str, dict[str, Handler]]:
             "PATCH": subscriptions.change,
             "DELETE": subscriptions.delete,
         },
+        f"{one}/deliveries": {"GET": deliveries.list_deliveries},
+        f"{one}/replay": {"POST": deliveries.replay},
         f"{one}/rotate-secret": {"POST": subscriptions.rotate_secret},
         f"{one}/test": {"POST": subscriptions.test_handler(running)},
+        "/v1/deliveries/{id}/redeliver": {"POST": deliveries.redeliver},
     }

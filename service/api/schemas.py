@@ -176,6 +176,15 @@ class RotateIn(Body):
     overlap_seconds: Annotated[int, Field(ge=0, le=604_800)] = 86_400
 
 
+class ReplayIn(Body):
+    """`POST …/replay`; without `to`, until now."""
+
+    start: fields.Instant = Field(alias="from")
+    to: fields.Instant | None = None
+    mode: Literal["failed", "all", "latest"]
+    dry_run: bool = False
+
+
 def _sum(lines: list[OrderLine]) -> int:
     """Return what the lines cost together; a returned one counts against the others."""
     return sum(-line.total_amount if line.is_return else line.total_amount for line in lines)

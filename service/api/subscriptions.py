@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from anyio import to_thread
 from sqlmodel import Session
 
 from service.api.answers import Answer, json_answer
@@ -12,14 +12,13 @@ from service.api.bodies import check
 from service.api.calls import Call, Handler
 from service.api.conditions import content_etag, require_match
 from service.api.cursors import read_id, write_cursor
-from service.api.idempotency import claim_key, keep_answer
-from service.api.mutations import Effect, Mutation, perform, read_mutation
+from service.api.mutations import Effect, Mutation, perform, perform_long, read_mutation
 from service.api.query import Query
 from service.api.running import Running
 from service.api.schemas import NothingIn, RotateIn, SubscriptionIn, SubscriptionPatch
 from service.outbox import changing, subscriptions
 from service.outbox.changing import Wish
-from service.outbox.egress import TOTAL_S, Egress, Reply
+from service.outbox.egress import TOTAL_S, Reply
 from service.outbox.ping import send_test
 from service.store.tables import Subscription
 
@@ -70,7 +69,9 @@ async def list_subscriptions(call: Call) -> Answer:
 async def one_subscription(call: Call) -> Answer:
     """Answer `GET /v1/subscriptions/{id}`, with its ETag and without its secret."""
     Query(call.request)
-    resource = await call.read(lambda session: _render(session, call, _find(session, call)))
+    resource = await call.read(
+        lambda session: _render(session, call, find_subscription(session, call))
+    )
     return json_answer(resource, headers={"ETag": _etag(resource)})
 
 
@@ -84,8 +85,8 @@ async def change(call: Call) -> Answer:
     allow = context.settings.subscriber_allow
 
     def work(session: Session) -> Effect:
-        _require_match(session, call, mutation)
-        found, now = _find(session, call), context.clock.now()
+        require_seen(session, call, mutation)
+        found, now = find_subscription(session, call), context.clock.now()
         changing.change(session, context.vault, found, wish, allow=allow, now=now)
         resource = _render(session, call, found)
         return Effect(json_answer(resource, headers={"ETag": _etag(resource)}))
@@ -117,8 +118,8 @@ async def rotate_secret(call: Call) -> Answer:
     overlap_s, context = check(RotateIn, mutation.body).overlap_seconds, call.context
 
     def work(session: Session) -> Effect:
-        _require_match(session, call, mutation)
-        found, now = _find(session, call), context.clock.now()
+        require_seen(session, call, mutation)
+        found, now = find_subscription(session, call), context.clock.now()
         secret = changing.rotate_secret(session, context.vault, found, overlap_s=overlap_s, now=now)
         return Effect(json_answer({**_render(session, call, found), "secret": secret}))
 
@@ -133,7 +134,7 @@ async def delete(call: Call) -> Answer:
     now = call.context.clock.now()
 
     def work(session: Session) -> Effect:
-        _require_match(session, call, mutation)
+        require_seen(session, call, mutation)
         subscriptions.delete(session, msn=call.caller.msn, subscription_id=call.path_part, now=now)
         return Effect(Answer(204))
 
@@ -147,45 +148,20 @@ def test_handler(running: Running) -> Handler:
         Query(call.request)
         mutation = await read_mutation(call)
         check(NothingIn, mutation.body)
-        stored = await to_thread.run_sync(_begin_test, call, mutation)
-        if stored is not None:
-            return stored
-        return await _send(call, running.way_out, mutation)
+        send = partial(_send, call, running)
+        look = partial(require_seen, call=call, mutation=mutation)
+        lasts = timedelta(seconds=TOTAL_S + 5)
+        return await perform_long(call, mutation, look, send, lasts=lasts)
 
     return handle
 
 
-async def _send(call: Call, egress: Egress, mutation: Mutation) -> Answer:
-    """Send the ping outside any transaction; its answer is kept afterwards.
-
-    Where that fails the key stays taken until the time for it is over, then it is free."""
+async def _send(call: Call, running: Running) -> Answer:
+    """Send the ping, outside any transaction."""
     event_id, reply = await send_test(
-        call.context, egress, msn=call.caller.msn, subscription_id=call.path_part
+        call.context, running.way_out, msn=call.caller.msn, subscription_id=call.path_part
     )
-    answer = json_answer(_said(event_id, reply))
-    await to_thread.run_sync(_keep, call, mutation, answer)
-    return answer
-
-
-def _begin_test(call: Call, mutation: Mutation) -> Answer | None:
-    """Check that it may be tested, and take the request's key for as long as that may last."""
-    now = call.context.clock.now()
-    busy_until = now + timedelta(seconds=TOTAL_S + 5)
-    with call.context.database.transaction() as session:
-        stored = None
-        if mutation.claim is not None:
-            stored = claim_key(
-                session, call.context.vault, mutation.claim, now=now, busy_until=busy_until
-            )
-        if stored is None:
-            _require_match(session, call, mutation)
-        return stored
-
-
-def _keep(call: Call, mutation: Mutation, answer: Answer) -> None:
-    if mutation.claim is not None:
-        with call.context.database.transaction() as session:
-            keep_answer(session, call.context.vault, mutation.claim, answer, busy_until=None)
+    return json_answer(_said(event_id, reply))
 
 
 def _said(event_id: str, reply: Reply) -> Mapping[str, Any]:
@@ -201,7 +177,8 @@ def _said(event_id: str, reply: Reply) -> Mapping[str, Any]:
     }
 
 
-def _find(session: Session, call: Call) -> Subscription:
+def find_subscription(session: Session, call: Call) -> Subscription:
+    """Return the subscription that the path names. Raises: NotFound."""
     return subscriptions.get(session, msn=call.caller.msn, subscription_id=call.path_part)
 
 
@@ -209,9 +186,15 @@ def _render(session: Session, call: Call, subscription: Subscription) -> dict[st
     return subscriptions.render(session, call.context.vault, [subscription])[0]
 
 
-def _require_match(session: Session, call: Call, mutation: Mutation) -> None:
+def _render_named(session: Session, call: Call) -> dict[str, Any]:
+    return _render(session, call, find_subscription(session, call))
+
+
+def require_seen(session: Session, call: Call, mutation: Mutation) -> None:
     """Check that it is this sales unit's, and as the request expects it."""
-    require_match(mutation.if_match, _etag(_render(session, call, _find(session, call))))
+    require_match(
+        mutation.if_match, _etag(_render(session, call, find_subscription(session, call)))
+    )
 
 
 def _etag(resource: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ def _fan_out_unit(session: Session, unit: sa.Row[Any], *, now: datetime, limit: 
         return 0
     deliveries = _deliveries(unit.msn, events, _takers(session, unit.msn), now)
     if deliveries:
-        _insert(session, deliveries)
+        insert_deliveries(session, deliveries)
         readiness.announce(session, {each["subscription_id"] for each in deliveries}, now=now)
     session.execute(
         sa.update(FANOUT).where(FANOUT.c.msn == unit.msn).values(position=events[-1].position)
@@ -79,26 +79,42 @@ def _deliveries(
         and event.subscription_id != taker.id  # nobody is told of itself
         and matches(taker.event_types, event.type)
     ]
-    # Ids of one millisecond are in no order of their own; the log reads by id.
-    ids = sorted(new_id("dlv") for _ in wanted)
     return [
-        {
-            "id": key,
-            "msn": msn,
-            "subscription_id": taker.id,
-            "event_id": event.id,
-            "line": event.invoice_id or event.id,
-            "position": event.position,
-            "status": DeliveryStatus.PENDING,
-            "attempts": 0,
-            "next_attempt_at": now,
-            "created_at": now,
-        }
-        for key, (event, taker) in zip(ids, wanted, strict=True)
+        new_delivery(
+            msn=msn,
+            subscription_id=taker.id,
+            event_id=event.id,
+            line=event.invoice_id or event.id,
+            position=event.position,
+            now=now,
+        )
+        for event, taker in wanted
     ]
 
 
-def _insert(session: Session, deliveries: Sequence[dict[str, Any]]) -> None:
+def new_delivery(
+    *, msn: str, subscription_id: str, event_id: str, line: str, position: int, now: datetime
+) -> dict[str, Any]:
+    """Return the row of a delivery that is due now."""
+    return {
+        "id": new_id("dlv"),
+        "msn": msn,
+        "subscription_id": subscription_id,
+        "event_id": event_id,
+        "line": line,
+        "position": position,
+        "status": DeliveryStatus.PENDING,
+        "attempts": 0,
+        "next_attempt_at": now,
+        "created_at": now,
+    }
+
+
+def insert_deliveries(session: Session, deliveries: Sequence[dict[str, Any]]) -> None:
+    """Insert deliveries, but for those that are there already."""
+    # Ids of one millisecond are in no order of their own; the log reads by id.
+    ids = sorted(each["id"] for each in deliveries)
+    rows = [{**each, "id": key} for key, each in zip(ids, deliveries, strict=True)]
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     statement = (
         dialect.insert(DELIVERY)
@@ -106,4 +122,4 @@ def _insert(session: Session, deliveries: Sequence[dict[str, Any]]) -> None:
         # Asked for because only then are many rows sent as one statement.
         .returning(DELIVERY.c.id)
     )
-    session.execute(statement, deliveries).all()
+    session.execute(statement, rows).all()

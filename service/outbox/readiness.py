@@ -68,6 +68,21 @@ def announce(session: Session, ids: Collection[str], *, now: datetime) -> None:
     )
 
 
+def hurry(session: Session, subscription_id: str, *, now: datetime) -> None:
+    """Make one, which is locked, ready at once, although it rests: a person is waiting.
+
+    Its rest stays while something is under way, for it may be one at a time."""
+    under_way = sa.exists().where(
+        DELIVERY.c.subscription_id == subscription_id, IS_PENDING, DELIVERY.c.lease.is_not(None)
+    )
+    session.execute(
+        sa.update(SUBSCRIPTION)
+        .where(SUBSCRIPTION.c.id == subscription_id, ~under_way)
+        .values(rests_until=None)
+    )
+    refresh(session, [subscription_id], now=now)
+
+
 def rest(session: Session, until: Mapping[str, datetime | None]) -> None:
     """Note until when nothing is tried for each of these, which are locked."""
     if until:

@@ -18,6 +18,7 @@ BODIES: dict[str, Any] = {
     "/v1/invoices": {**INVOICE, "reference": "others-2026-1"},
     "/v1/subscriptions": {"url": "https://other.example/in", "eventTypes": ["*"]},
     "/v1/invoices/{reference}/paid-elsewhere": {"channel": "bank"},
+    "/v1/subscriptions/{id}/replay": {"from": "2026-11-22T00:00:00Z", "mode": "all"},
 }
 # What is nobody's, and what makes or lists the caller's own.
 OWN = {
