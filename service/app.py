@@ -16,6 +16,7 @@ from service.api.routes import api_routes, exception_handlers
 from service.api.running import Running
 from service.clock import Clock
 from service.clockwork.attendant import Attendant
+from service.clockwork.cleaning import Cleaner
 from service.clockwork.registrations import RegistrationKeeper
 from service.commands.worker import CommandWorker
 from service.console import console_routes
@@ -122,6 +123,7 @@ async def working(
             commands = CommandWorker(context, client, dice=SystemRandom())
             tasks["commands"] = asyncio.create_task(commands.run(stop))
             tasks["clockwork"] = asyncio.create_task(Attendant(context).run(stop))
+            tasks["cleaning"] = asyncio.create_task(Cleaner(context).run(stop))
             keeper = RegistrationKeeper(context, client)
             tasks["registrations"] = asyncio.create_task(keeper.run(stop))
             tasks["deliveries"] = asyncio.create_task(Deliverer(context, egress).run(stop))

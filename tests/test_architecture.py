@@ -56,7 +56,7 @@ service.commands          | BASE group_commit ledger schedule vipps statemachine
 service.inbox             | BASE group_commit ledger statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
 service.inbox.registering | BASE commands vipps statemachine           | anyio sqlalchemy sqlmodel
 service.staff             | BASE                                       | argon2 orjson pyotp sqlalchemy sqlmodel
-service.clockwork         | BASE inbox.registering ledger vipps        | anyio sqlalchemy sqlmodel structlog
+service.clockwork         | BASE inbox.registering ledger outbox vipps        | anyio sqlalchemy sqlmodel structlog
 
 service.api               | BASE audit ledger outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit ledger staff statemachine       | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette

@@ -226,4 +226,4 @@ def test_settings_of_the_table_are_all_there_are() -> None:
     """No variable exists that nobody documents, but the window for signatures and a day."""
     names = {name.upper() for name in Settings.model_fields}
 
-    assert names - {"WEBHOOK_TOLERANCE_S", "MOBILEPAY_UNTIL"} == set(_GIVEN)
+    assert names - {"WEBHOOK_TOLERANCE_S", "MOBILEPAY_UNTIL", "ATTEMPTS_KEPT_DAYS"} == set(_GIVEN)
