@@ -1,14 +1,13 @@
 """`?wait=`: hold an answer until Vipps has done what was asked, at most so long."""
 
-import asyncio
-import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from anyio import to_thread
 from sqlmodel import Session, col
 
+from service.awaiting import first_true
 from service.context import Context
 from service.kinds import CommandKind
 from service.ledger.loaded import LIVE_PAYMENT_STATES
@@ -20,12 +19,6 @@ from service.store.tables import (
     InvoiceRecord,
     Payment,
 )
-
-# A look costs three indexed reads. The feed's signal wakes earlier, in this process; another
-# process's work shows at the next look.
-_STEP_S = 0.1
-# On a busy feed a signal comes with every commit; so often is enough.
-_PAUSE_S = 0.02
 
 # The two that change nothing a merchant waits for.
 _BESIDE = (CommandKind.READ_PAYMENT, CommandKind.ATTACH_CATEGORY)
@@ -51,22 +44,9 @@ def is_under_way(session: Session, invoice: InvoiceRecord) -> bool:
 
 
 async def until_settled(context: Context, watch: Watch, *, wait_s: float) -> bool:
-    """Return True once the request's outcome stands, False when the time is up.
-
-    No transaction is held between two looks."""
-    deadline = time.monotonic() + wait_s
-    listener = context.wake.events.listen()
-    try:
-        while True:
-            if await to_thread.run_sync(_is_settled, context, watch):
-                return True
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return False
-            await asyncio.sleep(min(_PAUSE_S, left_s))
-            await listener.wait(min(_STEP_S - _PAUSE_S, left_s))
-    finally:
-        listener.close()
+    """Return True once the request's outcome stands, False when the time is up."""
+    settled = await first_true(context, partial(_is_settled, context, watch), wait_s=wait_s)
+    return settled is not None
 
 
 def _is_settled(context: Context, watch: Watch) -> bool:

@@ -7,6 +7,7 @@ from service.errors import Conflict, FieldError, InvalidInput
 from service.ledger.acts import ask_next, require_only_one
 from service.ledger.agenda import policy_of
 from service.ledger.book import Book
+from service.ledger.consent import withdraw_on_page
 from service.ledger.loaded import live_payment
 from service.ledger.people import may_be_asked
 from service.ledger.returning import THE_CUSTOMER
@@ -60,6 +61,14 @@ def put_off(book: Book, invoice: InvoiceRecord, day: date | None) -> None:
         book.move(invoice, book.decide(invoice, Trigger.SOFT_DISMISS), evidence)
     elif has_changed:
         book.record_act(invoice, "choose-day", THE_CUSTOMER)
+        book.touch(invoice)
+
+
+def withdraw(book: Book, invoice: InvoiceRecord) -> None:
+    """Record that the invoice's customer withdraws; also a chosen day is none any more."""
+    withdraw_on_page(book, invoice)
+    if invoice.ask_on is not None:
+        invoice.ask_on = None
         book.touch(invoice)
 
 

@@ -138,11 +138,11 @@ def _payment(payment: PaymentRecord, vault: Vault) -> dict[str, Any]:
         "pspReference": payment.psp_reference,
         "userFlow": payment.user_flow,
         "expiresAt": rfc3339(payment.expires_at),
-        "redirectUrl": _redirect_url(payment, vault),
+        "redirectUrl": redirect_url(payment, vault),
     }
 
 
-def _redirect_url(payment: PaymentRecord, vault: Vault) -> str | None:
+def redirect_url(payment: PaymentRecord, vault: Vault) -> str | None:
     """Return where the customer pays, while there is something to pay."""
     if payment.redirect_url is None or payment.state != PaymentState.CREATED:
         return None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from service.ledger.at_the_page import REOPENABLE
 from service.ledger.loaded import live_payment
 from service.ledger.resource import amounts_of
 from service.store.tables import InvoiceRecord, PaymentRecord
@@ -32,9 +33,6 @@ class Scene(StrEnum):
     PAID_ELSEWHERE = "paid_elsewhere"
     REPLACED = "replaced"
 
-
-# Where the customer may say yes after all (contract, section 2: `reopen`).
-REOPENABLE = frozenset((State.ABORTED, State.EXPIRED, State.FAILED))
 
 _ENDED = {
     State.AUTHORIZED: Scene.APPROVED,
@@ -95,7 +93,7 @@ def _of_money(invoice: InvoiceRecord) -> Scene:
 
 
 # Where something is likely in the next moment; all else can wait (facts, section 7: polling).
-_SOON = frozenset((Scene.IN_APP, Scene.STARTED, Scene.MOMENT, Scene.WITHDRAWING))
+_SOON = frozenset((Scene.IN_APP, Scene.STARTED, Scene.MOMENT, Scene.WITHDRAWING, Scene.APPROVED))
 _SOON_MS, _LATER_MS = 2_000, 15_000
 
 

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from service.ledger.at_the_page import days_to_choose
 from service.ledger.loaded import live_payment
+from service.ledger.people import is_withdrawn, may_be_asked
 from service.ledger.resource import amounts_of
+from service.ledger.sharing import was_refused
 from service.pages.formats import clock, day, local_day, money, organisation_number
 from service.pages.languages import Language
 from service.pages.look import Found
-from service.pages.scene import Scene, scene_of
-from service.store.tables import InvoiceRecord
-from statemachine import PaymentState
+from service.pages.scene import Scene, may_pay, scene_of
+from service.store.tables import Customer, InvoiceRecord
+from statemachine import PaymentState, State
 
 _UNITS = {
     "PCS": "\N{MULTIPLICATION SIGN}",
@@ -116,7 +119,35 @@ def invoice_on_page(found: Found, language: Language, now: datetime) -> InvoiceO
         reserved=written(rest) if (rest := amounts.remaining_to_capture) else None,
         started_until=clock(live.ends_at, currency, language) if live else None,
         has_trouble=last is not None and _could_not_start(last.state, last.user_flow),
+        **_choices(found, language, now),
     )
+
+
+def _choices(found: Found, language: Language, now: datetime) -> dict[str, Any]:
+    """Return what the customer can do, and has chosen."""
+    invoice, customer = found.invoice, found.customer
+    can_pay = may_pay(invoice, now)
+    can_postpone = can_pay and State(invoice.state).is_payable
+    days = days_to_choose(invoice, found.unit, customer, local_day(now, invoice.currency))
+    is_agreed = customer is not None and may_be_asked(customer)
+    return {
+        "can_pay": can_pay,
+        "asks_to_share": can_pay and not is_agreed,
+        "was_asked_to_share": was_refused(found.payments[-1:]),
+        "can_postpone": can_postpone,
+        "days": tuple(map(str, days)) if can_postpone and days else None,
+        "ask_on": str(invoice.ask_on) if invoice.ask_on else None,
+        "next_ask": day(invoice.ask_on, language) if can_postpone and invoice.ask_on else None,
+        "consent": _consent(customer),
+    }
+
+
+def _consent(customer: Customer | None) -> str | None:
+    if customer is None or customer.erased_at is not None:
+        return None
+    if may_be_asked(customer):
+        return "given"
+    return "withdrawn" if is_withdrawn(customer) else None
 
 
 def _until(invoice: InvoiceRecord, language: Language) -> str:

@@ -1,5 +1,6 @@
 """Five languages: chosen well, complete, and written as their readers write."""
 
+import hashlib
 import re
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from babel.messages.pofile import read_po
 
 import service.pages
 from service.pages import formats
+from service.pages.acting import WORDING
 from service.pages.languages import FOLDER, LANGUAGES, language_for
 from service.pages.market import brand_of
 from tests.builders import ONLY_SQLITE
@@ -48,6 +50,17 @@ def test_translation_fills_in_what_the_english_does(code: str) -> None:
         return set(re.findall(r"%\((\w+)\)s", str(text)))
 
     assert [e.id for e in catalogue if e.id and names(e.id) != names(e.string)] == []
+
+
+def test_wording_is_what_its_version_says() -> None:
+    """Who changes the words that people agree to gives them a new version, here and there."""
+    words = [WORDING]
+    for code in TRANSLATED:
+        with (FOLDER / f"{code}.po").open("rb") as file:
+            entries = [entry for entry in read_po(file) if "gree" in str(entry.id)]
+        words += sorted(f"{entry.id}={entry.string}" for entry in entries)
+
+    assert hashlib.sha256("\n".join(words).encode()).hexdigest()[:16] == "d084b9e6c20d9777"
 
 
 @pytest.mark.parametrize(
