@@ -28,7 +28,7 @@ demo: $(STAMP) ## Play a whole story in the terminal, in under a minute
 test: $(STAMP) ## Run every test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-torture: $(STAMP) ## Run for hours: 100 000 random histories, then 1 000 kills under load
+torture: $(STAMP) ## Run for hours: 100 000 random histories, 1 000 kills on each database
 	$(BIN)/python -m tests.torture --histories 100000 --kills 1000
 
 check: $(STAMP) ## Check format, lint, types, imports, and the two cores' coverage

@@ -1,7 +1,8 @@
 """Everything that takes hours: `python -m tests.torture --histories 100000 --kills 1000`.
 
 Histories: random lives of invoices while webhooks get lost, doubled, late and shuffled, each
-ending where Vipps's logs end (I4). Kills: SIGKILL at random instants under load (I12).
+ending where Vipps's logs end (I4). Kills: SIGKILL at random instants under load (I12), of one
+process on SQLite, then of three on a PostgreSQL that crashes now and then itself.
 """
 
 import argparse
@@ -38,23 +39,27 @@ def torture_histories(count: int, *, seed: int) -> list[str]:
     return wrong
 
 
-def torture_by_kills(count: int, *, seed: int) -> int:
+def torture_by_kills(count: int, *options: str, seed: int) -> int:
     """Kill so often; return the exit code of what judged the rest."""
     command = [sys.executable, "-m", "tests.flows.kills", f"--kills={count}", f"--seed={seed}"]
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run([*command, *options], check=False).returncode
 
 
 def main() -> int:
     """Torture as asked for; print the seed with which it is repeated."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--histories", type=int, default=100_000)
-    options.add_argument("--kills", type=int, default=1_000)
+    options.add_argument("--kills", type=int, default=1_000, help="on each kind of database")
     options.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     chosen = options.parse_args()
     print(f"torture: --seed {chosen.seed}", flush=True)
     wrong = torture_histories(chosen.histories, seed=chosen.seed) if chosen.histories else []
-    print("\n".join(wrong) or "every history ended where Vipps's log did", flush=True)
-    killed = torture_by_kills(chosen.kills, seed=chosen.seed) if chosen.kills else 0
+    if chosen.histories:
+        print("\n".join(wrong) or "every history ended where Vipps's log did", flush=True)
+    killed = 0
+    if chosen.kills:
+        killed |= torture_by_kills(chosen.kills, seed=chosen.seed)
+        killed |= torture_by_kills(chosen.kills, "--postgresql", "--processes=3", seed=chosen.seed)
     return 1 if wrong or killed else 0
 
 

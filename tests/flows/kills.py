@@ -1,5 +1,8 @@
 """SIGKILL at random instants under load: `python -m tests.flows.kills --kills 1000 --seed 7`.
 
+With `--postgresql` three processes share a server, which is itself ended now and then as if it
+had crashed (`immediate`), and started again.
+
 Merchants send, capture, refund and cancel, each request repeated with its Idempotency-Key until
 it is acknowledged; customers approve or decline; Vipps fails, is slow, doubles and reorders. When
 all has come to rest, the books, Vipps's ledger and the merchant's mail must tell one story.
@@ -19,12 +22,15 @@ from random import Random, SystemRandom
 
 from tests.flows import checks, effects
 from tests.flows.client import Api, Json, Phone
+from tests.flows.own_postgresql import OwnPostgresql, own_postgresql
 from tests.flows.processes import Child, Late, eventually
 from tests.flows.stack import Shop, Stack, running
 
 # Vipps at its worst, except for losing webhooks: those only a later read would heal.
 CHAOS = {"duplicate": 0.15, "reorder": 0.15, "status5xx": 0.05, "timeoutAfterActing": 0.05}
 MERCHANTS = 10
+# How often PostgreSQL is ended beside a process, where it is: about once in twenty kills.
+CRASHES = 0.05
 # In the suite, on each kind of database.
 KILLS = 30
 # The longest waits: the lease of what was in hand at the last kill, Vipps's own gap of an hour
@@ -126,35 +132,63 @@ class Load:
         return self.stop.is_set()
 
 
-def kill_at_random(service: Sequence[Child], *, kills: int, seed: int) -> None:
-    """Kill a process at a random instant, start it again at once, and so on."""
-    dice = Random(f"{seed}:kills")
+def kill_at_random(
+    service: Sequence[Child], *, kills: int, seed: int, server: OwnPostgresql | None = None
+) -> int:
+    """Kill a process at a random instant, start it again at once, and so on.
+
+    `server`: end it now and then, too. Return how often that was."""
+    dice, crashes = Random(f"{seed}:kills"), 0
     for _ in range(kills):
         victim = dice.choice(service)
         # Some while they start, most at work.
         time.sleep(dice.uniform(0.1, 1.2))
         if dice.random() < 0.85:
-            victim.wait_ready("/healthz")
+            _wait_up(victim, may_have_ended=crashes > 0)
             time.sleep(dice.uniform(0.0, 0.8))
+        if server is not None and dice.random() < CRASHES:
+            _crash(server, dice)
+            crashes += 1
         victim.kill()
         victim.start()
+    for child in service:
+        _wait_up(child, may_have_ended=crashes > 0)
+    return crashes
 
 
-def torture(stack: Stack, *, kills: int, seed: int) -> list[str]:
-    """Kill so often under load, let it come to rest, and return what is wrong."""
+def _crash(server: OwnPostgresql, dice: Random) -> None:
+    server.stop()
+    time.sleep(dice.uniform(0.0, 2.0))
+    server.start()
+
+
+def _wait_up(child: Child, *, may_have_ended: bool) -> None:
+    """Return once a process serves; one that found no database has ended, as it must."""
+    if may_have_ended and not child.is_up_or_ends("/healthz"):
+        child.start()
+    child.wait_ready("/healthz")
+
+
+def torture(
+    stack: Stack, *, kills: int, seed: int, server: OwnPostgresql | None = None
+) -> list[str]:
+    """Kill so often under load, let it come to rest, and return what is wrong.
+
+    `server`: what the stack's database is on, where that shall crash, too."""
     print(f"kills: seed {seed}, {kills} kills of {len(stack.service)} process(es)", flush=True)
     shop = stack.subscribe()
     stack.phone.set_chaos(**CHAOS, seed=seed)
     load = Load(stack.api, stack.phone, seed)
     started = time.monotonic()
     with load.at_work():
-        kill_at_random(stack.service, kills=kills, seed=seed)
+        crashes = kill_at_random(stack.service, kills=kills, seed=seed, server=server)
     killed = time.monotonic()
     stack.phone.set_chaos()
     wrong = rest(stack) + load.failures + judge(stack, load, shop)
     print(
         f"kills: {len(load.invoices)} invoices, {sum(load.acts.values())} acts,"
-        f" {len(shop.app.received)} arrivals; {killed - started:.0f} s of kills,"
+        f" {len(shop.app.received)} arrivals; PostgreSQL ended {crashes} times;"
+        f" {killed - started:.0f} s of kills,"
         f" {time.monotonic() - killed:.0f} s to rest and judge; {len(wrong)} wrong",
         flush=True,
     )
@@ -197,19 +231,31 @@ def judge(stack: Stack, load: Load, shop: Shop) -> list[str]:
 
 
 def main() -> int:
-    """Torture a service on SQLite, or on the PostgreSQL database that is named."""
+    """Torture a service on SQLite, or several processes on a PostgreSQL."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--kills", type=int, default=KILLS)
     options.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
-    options.add_argument("--processes", type=int, default=1)
-    options.add_argument("--database-url", help="an empty PostgreSQL database; default: SQLite")
+    options.add_argument("--postgresql", action="store_true", help="instead of SQLite")
+    options.add_argument("--processes", type=int, default=3, help="on PostgreSQL")
     chosen = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="betalbar-kills-") as folder:
-        url = chosen.database_url or f"sqlite:///{folder}/betalbar.db"
-        with running(Path(folder), url, processes=chosen.processes) as stack:
-            wrong = torture(stack, kills=chosen.kills, seed=chosen.seed)
-    print("\n".join(wrong) or "nothing lost, nothing doubled")
+    with tempfile.TemporaryDirectory(prefix="betalbar-kills-") as name:
+        tortured = _on_postgresql if chosen.postgresql else _on_sqlite
+        wrong = tortured(Path(name), chosen)
+    print("\n".join(wrong) or "nothing lost, nothing doubled", flush=True)
     return 1 if wrong else 0
+
+
+def _on_sqlite(folder: Path, chosen: argparse.Namespace) -> list[str]:
+    with running(folder, f"sqlite:///{folder}/betalbar.db") as stack:
+        return torture(stack, kills=chosen.kills, seed=chosen.seed)
+
+
+def _on_postgresql(folder: Path, chosen: argparse.Namespace) -> list[str]:
+    with (
+        own_postgresql() as server,
+        running(folder, server.url, processes=chosen.processes) as stack,
+    ):
+        return torture(stack, kills=chosen.kills, seed=chosen.seed, server=server)
 
 
 if __name__ == "__main__":

