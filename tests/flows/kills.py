@@ -39,6 +39,7 @@ REST_WITHIN_S = 180.0
 # So long a merchant waits for a state before turning to the next invoice, looking so often.
 _PATIENCE_S = 8.0
 _LOOK_S = 0.15
+_SAY_EVERY = 100
 
 
 @dataclass
@@ -139,7 +140,7 @@ def kill_at_random(
 
     `server`: end it now and then, too. Return how often that was."""
     dice, crashes = Random(f"{seed}:kills"), 0
-    for _ in range(kills):
+    for number in range(1, kills + 1):
         victim = dice.choice(service)
         # Some while they start, most at work.
         time.sleep(dice.uniform(0.1, 1.2))
@@ -151,6 +152,8 @@ def kill_at_random(
             crashes += 1
         victim.kill()
         victim.start()
+        if number % _SAY_EVERY == 0:
+            print(f"kills: {number}, PostgreSQL ended {crashes} times", flush=True)
     for child in service:
         _wait_up(child, may_have_ended=crashes > 0)
     return crashes
