@@ -8,6 +8,7 @@ from service.console.invoices import list_routes
 from service.console.overview import overview_routes
 from service.console.rendering import Pages
 from service.console.signing_in import signing_in_routes
+from service.console.subscriptions import subscription_routes
 from service.context import Context
 
 
@@ -21,4 +22,5 @@ def console_routes(context: Context) -> list[BaseRoute]:
         *overview_routes(gate),
         *list_routes(gate),
         *invoice_routes(gate),
+        *subscription_routes(gate),
     ]

@@ -167,7 +167,9 @@ def _code(problem: dict[str, Any]) -> str:
 def _troubled(session: Session, msn: str) -> Sequence[Subscription]:
     well = (SubscriptionStatus.HEALTHY, SubscriptionStatus.UNVERIFIED)
     troubled = sa.select(Subscription).where(
-        col(Subscription.msn) == msn, col(Subscription.status).not_in(well)
+        col(Subscription.msn) == msn,
+        col(Subscription.status).not_in(well),
+        col(Subscription.deleted_at).is_(None),
     )
     return session.scalars(troubled.order_by(col(Subscription.id)).limit(_SHOWN_AT_MOST)).all()
 
