@@ -35,12 +35,20 @@ class Conflict(ServiceError):
     """This can't be done now."""
 
     def __init__(
-        self, code: str, detail: str, *, available_actions: Sequence[str] | None = None
+        self,
+        code: str,
+        detail: str,
+        *,
+        available_actions: Sequence[str] | None = None,
+        page_url: str | None = None,
     ) -> None:
-        """Keep a stable code for programs and a sentence for people."""
+        """Keep a stable code for programs and a sentence for people.
+
+        `page_url` is the link to send where the customer can't be asked in the app."""
         super().__init__(detail)
         self.code = code
         self.available_actions = available_actions
+        self.page_url = page_url
 
 
 class PreconditionFailed(ServiceError):

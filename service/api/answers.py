@@ -18,6 +18,7 @@ class Answer:
     status: int
     body: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    customer_id: str | None = None  # who is shown in the body
 
 
 def json_answer(

@@ -128,4 +128,6 @@ Name = Annotated[Line, StringConstraints(min_length=1, max_length=100)]
 Description = Annotated[Line, StringConstraints(min_length=3, max_length=100)]
 Label = Annotated[Line, StringConstraints(min_length=1, max_length=40)]
 Reason = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
+# A name of things, in events and so in subscribers' logs: no room for a person's.
+Slug = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._/-]{0,59}$")]
 CustomerId = Annotated[str, Field(pattern=r"^cus_[0-9A-Z]{26}$")]

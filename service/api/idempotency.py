@@ -18,9 +18,10 @@ from sqlmodel import Session, col
 
 from service.api.answers import Answer
 from service.errors import Conflict, FieldError, InvalidInput
+from service.ledger.people import box_of, open_sealed
 from service.store.inserts import upsert_into
-from service.store.tables import StoredAnswer
-from service.vault import Vault
+from service.store.tables import Customer, StoredAnswer
+from service.vault import SealBroken, Vault
 
 HEADER = "Idempotency-Key"
 
@@ -55,9 +56,10 @@ def read_key(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
     return given[0].decode("ascii")
 
 
-def body_hash(body: Any) -> bytes:
-    """Return a hash of a body's meaning: its members' sequence and white space don't count."""
-    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+def body_hash(vault: Vault, body: Any) -> bytes:
+    """Return a keyed hash of what a body means: its sequence and white space do not count."""
+    digest = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+    return vault.request_print(digest)
 
 
 def claim_key(
@@ -80,19 +82,33 @@ def claim_key(
         session.add(row)
         return None
     headers = {**orjson.loads(row.headers), "Idempotent-Replayed": "true"}
-    return Answer(row.status, vault.open(row.body, place=claim.place), headers)
+    return Answer(row.status, _open(session, vault, claim, row), headers)
+
+
+def _open(session: Session, vault: Vault, claim: Claim, row: StoredAnswer) -> bytes:
+    owners = (row.customer_id,)
+    try:
+        return open_sealed(session, vault, row.body, place=claim.place, customer_ids=owners)
+    except SealBroken as error:
+        # The answer showed a person who is erased since; what it did is done all the same.
+        raise Conflict("customer_erased", "the answer named a customer who is erased") from error
 
 
 def keep_answer(
     session: Session, vault: Vault, claim: Claim, answer: Answer, *, busy_until: datetime | None
 ) -> None:
-    """Store what the same request is answered from now on, or from `busy_until` on."""
+    """Store what the same request is answered from now on, or from `busy_until` on.
+
+    An answer that shows a customer is sealed with that person's key, and goes when they do."""
+    customer = session.get(Customer, answer.customer_id) if answer.customer_id else None
+    box = box_of(customer, vault) if customer else None
     kept = sa.update(StoredAnswer).where(*_is(claim))
     session.execute(
         kept.values(
             status=answer.status,
             headers=orjson.dumps(dict(answer.headers)).decode(),
-            body=vault.seal(answer.body, place=claim.place),
+            body=(box or vault).seal(answer.body, place=claim.place),
+            customer_id=answer.customer_id if box else None,
             busy_until=busy_until,
         )
     )

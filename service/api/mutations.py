@@ -68,7 +68,7 @@ async def read_mutation(call: Call, *, wait_s: int = 0) -> Mutation:
     claim = None
     if key is not None:
         route = f"{request.method} {request.url.path}"
-        claim = Claim(call.caller.msn, route, key, body_hash(body))
+        claim = Claim(call.caller.msn, route, key, body_hash(call.context.vault, body))
     return Mutation(body, claim, request.headers.get("if-match"), wait_s)
 
 

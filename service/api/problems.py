@@ -110,6 +110,8 @@ def _extras(error: Exception) -> dict[str, Any]:
         extras["errors"] = [{"field": e.field, "reason": e.reason} for e in error.errors]
     if isinstance(error, errors.Conflict) and error.available_actions is not None:
         extras["availableActions"] = list(error.available_actions)
+    if isinstance(error, errors.Conflict) and error.page_url is not None:
+        extras["pageUrl"] = error.page_url
     if isinstance(error, errors.UpstreamRejected):
         answer = error.answer
         extras["upstream"] = {"code": answer.get("code"), "traceId": answer.get("traceId")}

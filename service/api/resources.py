@@ -1,6 +1,7 @@
 """Invoices as merchants see them: read with their payments and customers, few statements."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,7 +30,8 @@ def invoice_answer(
     headers = {"ETag": invoice_etag(invoice, customer)}
     if status == 201:
         headers["Location"] = f"/v1/invoices/{invoice.reference}"
-    return json_answer(resource, status=status, headers=headers)
+    answer = json_answer(resource, status=status, headers=headers)
+    return replace(answer, customer_id=customer.id) if customer else answer
 
 
 def stored_invoice_answer(

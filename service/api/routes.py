@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from service.api import (
+    customers,
     deliveries,
     discovery,
     events,
@@ -26,7 +27,7 @@ ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 def api_routes(context: Context, running: Running) -> list[BaseRoute]:
     """Return the routes; everything under `/v1` asks for an API key."""
-    addresses = {**_addresses(), **_subscription_addresses(running)}
+    addresses = {**_addresses(), **_customer_addresses(), **_subscription_addresses(running)}
     return [
         *(keyed_route(context, path, handlers) for path, handlers in addresses.items()),
         open_route("/healthz", healthz),
@@ -51,6 +52,19 @@ def _addresses() -> dict[str, dict[str, Handler]]:
         "/v1/reports/daily": {"GET": reports.daily},
         "/v1/machine": {"GET": discovery.machine},
         "/v1/signing-keys": {"GET": discovery.signing_keys},
+    }
+
+
+def _customer_addresses() -> dict[str, dict[str, Handler]]:
+    return {
+        "/v1/customers": {"GET": customers.list_customers, "POST": customers.create},
+        # Before `{id}`, which it would be otherwise.
+        "/v1/customers/search": {"POST": customers.search},
+        "/v1/customers/{id}": {
+            "GET": customers.one_customer,
+            "PATCH": customers.change,
+            "DELETE": customers.erase,
+        },
     }
 
 

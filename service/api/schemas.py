@@ -51,6 +51,37 @@ class CustomerIn(Body):
     name: fields.Name | None = Field(default=None, repr=False)
 
 
+class ConsentIn(Body):
+    """That a customer agreed to be asked in the app, or does not any more."""
+
+    granted_at: fields.Instant | None = None
+    source: fields.Slug | None = None
+    wording: fields.Slug | None = None
+    withdrawn_at: fields.Instant | None = None
+
+
+class CustomerNewIn(Body):
+    """`POST /v1/customers`; without `consent` the merchant vouches for it, null: none is known."""
+
+    phone_number: fields.PhoneNumber = Field(repr=False)
+    name: fields.Name | None = Field(default=None, repr=False)
+    consent: ConsentIn | None = None
+
+
+class CustomerChangeIn(Body):
+    """`PATCH /v1/customers/{id}`; a name of null is forgotten."""
+
+    phone_number: fields.PhoneNumber = Field(default="", repr=False)
+    name: fields.Name | None = Field(default=None, repr=False)
+    consent: ConsentIn = Field(default_factory=ConsentIn)
+
+
+class PhoneIn(Body):
+    """`POST /v1/customers/search`."""
+
+    phone_number: fields.PhoneNumber = Field(repr=False)
+
+
 class UnitInfo(Body):
     """How many of what, as Vipps's receipts say it."""
 

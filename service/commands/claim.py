@@ -18,6 +18,7 @@ from service.store.tables import (
     Command,
     CommandAttempt,
     CommandStatus,
+    Customer,
     Invoice,
     Payment,
     SalesUnit,
@@ -49,7 +50,8 @@ log = structlog.get_logger(__name__)
 class Claimed:
     """A command as its worker has it; `lease` fences the settlement.
 
-    `is_accepted`: Vipps has said yes already, and only its log is still waited for."""
+    `is_accepted`: Vipps has said yes already, and only its log is still waited for.
+    `is_erased`: the body was about a person who is erased, and is lost with their key."""
 
     id: str
     lease: str
@@ -63,6 +65,7 @@ class Claimed:
     invoice_amount_minor: int
     idempotency_key: str
     is_accepted: bool
+    is_erased: bool
     body: dict[str, Any] | None = field(repr=False)
     amount_minor: int | None
     act_id: str | None
@@ -151,15 +154,22 @@ def _calls_max() -> sa.Case[int]:
 def _open_or_none(session: Session, vault: Vault, row: sa.Row[Any]) -> Claimed | None:
     """Open a command; None where that fails, so that it holds up no other.
 
-    Keys that are no keys, a body whose person is erased: neither may stop all the rest."""
+    Keys that are no keys, or a body that was changed, may not stop all the rest."""
     try:
         return _open(session, vault, row)
     except (SealBroken, ValueError, KeyError) as error:
+        if isinstance(error, SealBroken) and _is_of_the_erased(session, row):
+            return _open(session, vault, row, is_erased=True)
         log.error("command_unreadable", command=row.id, reason=type(error).__name__)
         return None
 
 
-def _open(session: Session, vault: Vault, row: sa.Row[Any]) -> Claimed:
+def _is_of_the_erased(session: Session, row: sa.Row[Any]) -> bool:
+    customer = session.get(Customer, row.customer_id) if row.customer_id else None
+    return customer is not None and customer.erased_at is not None
+
+
+def _open(session: Session, vault: Vault, row: sa.Row[Any], *, is_erased: bool = False) -> Claimed:
     return Claimed(
         id=row.id,
         lease=new_id("lease"),
@@ -173,7 +183,8 @@ def _open(session: Session, vault: Vault, row: sa.Row[Any]) -> Claimed:
         invoice_amount_minor=row.invoice_amount_minor,
         idempotency_key=row.idempotency_key,
         is_accepted=200 <= ((row.answer or {}).get("status") or 0) < 300,
-        body=_body(session, vault, row),
+        is_erased=is_erased,
+        body=None if is_erased else _body(session, vault, row),
         amount_minor=row.amount_minor,
         act_id=row.act_id,
         keys=open_keys(vault, row.msn, row.vipps_keys),

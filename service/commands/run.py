@@ -8,6 +8,7 @@ from service.commands.claim import Claimed
 from service.kinds import CommandKind
 from service.ledger.sharing import Told, told_by_userinfo, told_by_vipps
 from service.vipps import Answer, CommandVerdict, Then, VippsClient, judge
+from service.vipps.adoption import UNSEEN_S
 from service.vipps.answer import no_answer
 from service.vipps.bodies import modification_body
 from service.vipps.reading import (
@@ -53,6 +54,8 @@ async def run(
     client: VippsClient, claimed: Claimed, *, base_url: str, dice: Random, now: datetime
 ) -> Ran:
     """Make the command's calls and judge the answer; never raise for what Vipps does."""
+    if claimed.is_erased:
+        return await _look(client, claimed, base_url=base_url, now=now)
     if claimed.kind is CommandKind.READ_PAYMENT:
         answer, reading = await _read(client, claimed, base_url)
     elif claimed.is_accepted:
@@ -75,6 +78,13 @@ async def run(
     if claimed.kind is CommandKind.CREATE_PAYMENT and answer.is_success:
         redirect_url = read_redirect_url(answer.body, base_url)
     return Ran(claimed, answer, verdict, reading, redirect_url, now, is_absent)
+
+
+async def _look(client: VippsClient, claimed: Claimed, *, base_url: str, now: datetime) -> Ran:
+    """Read what became of a request that can't be sent again: whom it asked is forgotten."""
+    answer, reading = await _read(client, claimed, base_url)
+    verdict = CommandVerdict(Then.ERASED, UNSEEN_S, None)
+    return Ran(claimed, answer, verdict, reading, None, now, _says_unknown(answer))
 
 
 def _wants_reading(kind: CommandKind, then: Then) -> bool:

@@ -15,10 +15,11 @@ from service.commands.outcome import (
 from service.commands.run import Ran, Reading
 from service.kinds import CommandKind
 from service.ledger.book import Book
+from service.ledger.consequences import show_why_not
 from service.ledger.reading import sums_agree, take_in
 from service.store.tables import CommandStatus, InvoiceRecord, PaymentRecord
 from service.vipps import Then
-from service.vipps.adoption import Settlement, may_adopt, settle_conflict
+from service.vipps.adoption import UNSEEN_S, Settlement, may_adopt, settle_conflict
 from statemachine import PaymentState, VippsEventName
 
 # Vipps's log follows its answer within moments; until then the command is not done, so that
@@ -67,7 +68,8 @@ def _settle_one(book: Book, ran: Ran) -> bool:
 
 def _is_strangers(ran: Ran, reading: Reading) -> bool:
     """Tell whether the payment that Vipps has under our reference is not ours."""
-    return ran.verdict.then is Then.ADOPT_OR_SUFFIX and not _is_ours(ran, reading)
+    is_doubtful = ran.verdict.then in (Then.ADOPT_OR_SUFFIX, Then.ERASED)
+    return is_doubtful and not _is_ours(ran, reading)
 
 
 def _is_ours(ran: Ran, reading: Reading) -> bool:
@@ -192,6 +194,22 @@ def _final(
         book.tell(invoice, "invoice.needs_attention", f"{ran.claimed.kind}_refused")
 
 
+def _erased(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """The person to be asked is erased: take in what Vipps has already, else ask nobody."""
+    if ran.reading is not None and _is_ours(ran, ran.reading):
+        push(book, invoice, payment, ran)
+        close(book, ran, CommandStatus.DONE)
+        return
+    last = ran.claimed.last_started_at
+    is_seen_by_now = last is None or (ran.at - last).total_seconds() >= UNSEEN_S
+    if is_seen_by_now and (ran.is_absent or ran.reading is not None):
+        close(book, ran, CommandStatus.FAILED)
+        show_why_not(book, invoice, "customer_erased", "the customer has been erased")
+        refuse_payment(book, invoice, payment, ran, can_fail=False)
+    else:
+        again(book, ran, ran.verdict.wait_s)
+
+
 def _wait_for_keys(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     again(book, ran, 0.0)  # due as soon as the sales unit is no longer held
 
@@ -213,6 +231,7 @@ _THEN: Mapping[Then, _Follow] = {
     Then.PUSH_REFUSED: _push_refused,
     Then.FINAL: _final,
     Then.HOLD: _wait_for_keys,
+    Then.ERASED: _erased,
     Then.NOT_KNOWN: _not_known,
 }
 

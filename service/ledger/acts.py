@@ -14,8 +14,8 @@ from service.ledger.consequences import is_nothing_held, withdraw_live
 from service.ledger.invoices import require_ahead
 from service.ledger.loaded import live_payment
 from service.ledger.payments import start_payment
-from service.ledger.people import MERCHANT
-from service.ledger.resource import actions_of, amounts_of
+from service.ledger.people import MERCHANT, to_ask
+from service.ledger.resource import actions_of, amounts_of, page_url
 from service.ledger.sharing import note_choice, was_refused
 from service.ledger.types import Ask, Evidence
 from service.ledger.under_way import total_minor, under_way
@@ -54,6 +54,8 @@ def push(
 def ask_next(book: Book, invoice: InvoiceRecord, flow: str, evidence: Evidence) -> None:
     """Start the next payment; a live one is withdrawn first. Raises: Conflict."""
     live = live_payment(book.payments(invoice))
+    if flow == "PUSH_MESSAGE":
+        _require_willing(book, invoice)
     if live is None:
         start_payment(book, invoice, user_flow=flow, act_id=evidence.id)
     elif live.replacement_flow is None:
@@ -62,6 +64,17 @@ def ask_next(book: Book, invoice: InvoiceRecord, flow: str, evidence: Evidence) 
     else:
         live.replacement_flow = flow
         book.touch(invoice, live)
+
+
+def _require_willing(book: Book, invoice: InvoiceRecord) -> None:
+    """Check that the customer may be asked in the app, before anything is withdrawn for it.
+
+    Raises: Conflict, with the link that can be sent instead."""
+    try:
+        to_ask(book, invoice, "PUSH_MESSAGE")
+    except Conflict as error:
+        error.page_url = page_url(invoice.id, book.vault, book.settings.base_url)
+        raise
 
 
 def require_only_one(book: Book, invoice: InvoiceRecord) -> None:

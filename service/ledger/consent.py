@@ -108,6 +108,13 @@ def withdraw_on_page(book: Book, invoice: InvoiceRecord) -> None:
 
 def stop_asking(book: Book, customer: Customer, code: str, detail: str) -> None:
     """Drop the requests to this customer that no worker has begun, and show why."""
+    for invoice in load_asked(book, customer):
+        if drop_untried(book, invoice):
+            show_why_not(book, invoice, code, detail)
+
+
+def load_asked(book: Book, customer: Customer) -> list[InvoiceRecord]:
+    """Load and lock the invoices about which this customer is about to be asked in the app."""
     waiting = (
         sa.select(col(Invoice.id))
         .join_from(Invoice, Payment, col(Payment.invoice_id) == col(Invoice.id))
@@ -119,9 +126,7 @@ def stop_asking(book: Book, customer: Customer, code: str, detail: str) -> None:
     )
     ids = list(book.session.scalars(waiting))
     book.load(ids)
-    for invoice in map(book.invoice, ids):
-        if drop_untried(book, invoice):
-            show_why_not(book, invoice, code, detail)
+    return [book.invoice(key) for key in ids]
 
 
 def _customer(book: Book, invoice: InvoiceRecord) -> Customer | None:

@@ -86,7 +86,7 @@ def _same_reference(book: Book, msn: str, new: NewInvoice) -> InvoiceRecord | No
         return None
     book.load([found])
     invoice = book.invoice(found)
-    if bytes(invoice.creation_hash) != new.creation_hash:
+    if bytes(invoice.creation_hash) != book.vault.request_print(new.creation_hash):
         raise Conflict("reference_taken", "the reference is taken by an invoice that differs")
     return invoice
 
@@ -110,7 +110,7 @@ def _new_record(book: Book, unit: SalesUnit, new: NewInvoice) -> InvoiceRecord:
         due_date=new.due_date,
         payable_until=_payable_until(book, unit, new),
         terms={**new.terms, "push": new.push},
-        creation_hash=new.creation_hash,
+        creation_hash=book.vault.request_print(new.creation_hash),
         page_lookup=page_lookup(book.vault.page_token(invoice_id)),
         state="",  # before the first transition there is none
         sequence=0,

@@ -25,6 +25,7 @@ class Then(StrEnum):
     HOLD = "hold"  # the keys are refused: all commands of this sales unit wait
     WITHOUT_EXPIRES_AT = "without_expires_at"  # the body anew without it, under a new key
     PUSH_REFUSED = "push_refused"  # can't be asked in the app; the invoice stays, so does its link
+    ERASED = "erased"  # what was to be sent is unreadable since; only a read tells what is there
     NOT_KNOWN = "not_known"  # a read: Vipps has no such payment
     FINAL = "final"  # no, and asking again won't help
 

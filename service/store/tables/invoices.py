@@ -38,7 +38,9 @@ class InvoiceRecord(SQLModel):
     # What the merchant sent and nothing changes: kid, orderLines, documentUrl,
     # returnUrl, metadata, replaces. One value, so that an event is built without joins.
     terms: dict[str, Any] = Field(sa_type=Json)
-    creation_hash: bytes  # of the validated request: the same reference again must be the same
+    creation_hash: (
+        bytes  # keyed, of the validated request: the same reference again must be the same
+    )
     page_lookup: bytes  # hash of the page's token, which is derived and never stored
 
     state: str

@@ -18,12 +18,16 @@ BODIES: dict[str, Any] = {
     "/v1/invoices": {**INVOICE, "reference": "others-2026-1"},
     "/v1/subscriptions": {"url": "https://other.example/in", "eventTypes": ["*"]},
     "/v1/invoices/{reference}/paid-elsewhere": {"channel": "bank"},
+    "/v1/customers": {"phoneNumber": "4798765432"},
+    "/v1/customers/search": {"phoneNumber": INVOICE["customer"]["phoneNumber"]},
     "/v1/subscriptions/{id}/replay": {"from": "2026-11-22T00:00:00Z", "mode": "all"},
 }
 # What is nobody's, and what makes or lists the caller's own.
 OWN = {
     "/v1/machine",
     "/v1/signing-keys",
+    "/v1/customers",
+    "/v1/customers/search",
     "/v1/invoices",
     "/v1/subscriptions",
     "/v1/events",
@@ -46,7 +50,11 @@ async def test_every_route_hides_another_sales_units_data(shop: Shop) -> None:
             "/v1/subscriptions", json={"url": "https://mine.example/in", "eventTypes": ["*"]}
         )
     ).json()
-    names = {"{reference}": invoice["reference"], "{id}": subscription["id"]}
+    names = {
+        "/v1/customers/{id}": f"/v1/customers/{invoice['customer']['id']}",
+        "{reference}": invoice["reference"],
+        "{id}": subscription["id"],
+    }
     before = _rows(shop.database, MSN)
     tried = set()
 

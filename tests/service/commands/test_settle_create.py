@@ -6,9 +6,11 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
+from service.commands.run import Ran, Reading
 from service.ledger.acts import cancel, push
 from service.store.db import Database
 from service.store.tables import Customer, Payment, SalesUnit, Transition
+from service.vipps import CommandVerdict, Then
 from tests.builders import (
     AMOUNT,
     REFERENCE,
@@ -29,6 +31,9 @@ from tests.service.commands.running import (
 )
 
 _CREATE = "create_payment"
+
+
+_ERASED = CommandVerdict(Then.ERASED, 60.0, None)
 
 
 def _a_create(database: Database, **invoice: Any) -> tuple[Desk, Any]:
@@ -317,3 +322,54 @@ def test_refused_request_that_was_withdrawn_terminates(
     assert desk.history()[-1] == "terminate>terminated by api"
     assert [c.status for c in desk.commands("cancel_payment")] == ["dropped"]
     assert [c.status for c in desk.commands(_CREATE)] == ["failed"]
+
+
+def _erased_under_way(database: Database, *, is_tried: bool) -> tuple[Desk, Any]:
+    """Return a request to a person who is erased, whose body nobody can read any more."""
+    desk = a_desk(database)
+    desk.create()
+    if is_tried:
+        one = claimed_one(desk, _CREATE)
+        settled(desk, ran(desk, one, an_answer(None)))
+        desk.later(seconds=90)
+    with database.transaction() as session:
+        gone = {"erased_at": desk.now(), "wrapped_key": None, "personal": None}
+        session.execute(sa.update(Customer).values(**gone))
+    return desk, claimed_one(desk, _CREATE)
+
+
+@pytest.mark.parametrize("is_tried", [False, True])
+def test_request_to_the_erased_that_vipps_does_not_know_is_given_up(
+    database: Database, is_tried: bool
+) -> None:
+    """Whose number is forgotten is not asked, and no command waits for it for ever."""
+    desk, one = _erased_under_way(database, is_tried=is_tried)
+
+    settled(desk, Ran(one, an_answer(404), _ERASED, None, None, desk.now(), is_absent=True))
+
+    assert one.is_erased and one.body is None
+    assert (desk.payment().state, _problem(desk)["code"]) == ("refused", "customer_erased")
+    assert [c.status for c in desk.commands(_CREATE)] == ["failed"]
+
+
+def test_request_to_the_erased_that_vipps_has_is_taken_in(database: Database) -> None:
+    """What reached the customer before the erasure is still theirs to pay."""
+    desk, one = _erased_under_way(database, is_tried=True)
+    vipps = VippsPayment()
+    vipps.happens("CREATED")
+    reading = Reading(vipps.log(), vipps.snapshot(one.invoice_id))
+
+    settled(desk, Ran(one, an_answer(200), _ERASED, reading, None, desk.now()))
+
+    assert (desk.invoice().state, desk.payment().state) == ("pushed", "created")
+    assert [c.status for c in desk.commands(_CREATE)] == ["done"]
+
+
+def test_request_to_the_erased_is_read_again_where_the_read_failed(database: Database) -> None:
+    """Nothing is given up on a guess: the customer may have the request."""
+    desk, one = _erased_under_way(database, is_tried=True)
+
+    settled(desk, Ran(one, an_answer(500), _ERASED, None, None, desk.now()))
+
+    assert command(desk, one.id).status == "waiting"
+    assert desk.payment().state == "requested"
