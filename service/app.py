@@ -31,6 +31,7 @@ from service.sandbox.app import Sandbox, create_sandbox
 from service.sandbox.settings import SandboxSettings
 from service.settings import Settings
 from service.staff.users import ensure_demo_user
+from service.stopping import told_at_stop
 from service.store.db import Database
 from service.store.leases import end_leases_of_the_dead
 from service.store.schema import migrate, require_current
@@ -92,6 +93,7 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(context.database.dispose)
+            stack.enter_context(told_at_stop(running.stop))
             if sandbox is not None:
                 await stack.enter_async_context(sandbox.run())
             stack.push_async_callback(receiver.drain)

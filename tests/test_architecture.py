@@ -36,6 +36,7 @@ service.clock             |                                            |
 service.kinds             |                                            |
 service.logs              |                                            | structlog
 service.wake              |                                            |
+service.stopping          |                                            |
 service.ids               |                                            | ulid
 service.settings          | errors                                     | pydantic pydantic_settings sqlalchemy
 service.store             | errors kinds statemachine webhooks         | alembic orjson sqlalchemy sqlmodel
@@ -53,16 +54,17 @@ service.units             | BASE                                       | orjson 
 service.ledger            | BASE schedule vipps statemachine webhooks  | orjson sqlalchemy sqlmodel
 service.audit             | BASE ledger webhooks                       | cryptography orjson sqlalchemy sqlmodel
 service.outbox            | BASE group_commit outbox.egress statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
+service.feed              | BASE outbox                                | anyio sqlalchemy sqlmodel structlog
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.inbox             | BASE group_commit ledger statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
 service.inbox.registering | BASE commands vipps statemachine           | anyio sqlalchemy sqlmodel
 service.staff             | BASE                                       | argon2 orjson pyotp sqlalchemy sqlmodel
 service.clockwork         | BASE inbox.registering ledger outbox vipps        | anyio sqlalchemy sqlmodel structlog
 
-service.api               | BASE audit awaiting ledger outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
+service.api               | BASE audit awaiting feed ledger outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit ledger outbox staff statemachine | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette
 service.pages             | BASE awaiting ledger vipps statemachine    | anyio babel jinja2 limits sqlalchemy sqlmodel starlette structlog
-service.app               | BASE api clockwork commands console inbox inbox.registering logs outbox outbox.egress pages sandbox staff units vipps | anyio sqlalchemy starlette structlog
+service.app               | BASE api clockwork commands console inbox inbox.registering logs outbox outbox.egress pages sandbox staff stopping units vipps | anyio sqlalchemy starlette structlog
 service.cli               | BASE api app audit commands inbox inbox.registering logs sandbox staff units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
 """  # noqa: E501 - a table is read by its columns
 

@@ -28,9 +28,16 @@ def json_answer(
     return Answer(status, orjson.dumps(value), headers or {})
 
 
-def response(answer: Answer, trace_id: str, *, media_type: str = "application/json") -> Response:
-    """Return the HTTP response of an answer, with the headers that each one has."""
+def response(
+    answer: Answer | Response, trace_id: str, *, media_type: str = "application/json"
+) -> Response:
+    """Return the HTTP response of an answer, with the headers that each one has.
+
+    One that is a response already is written bit by bit, and is no value."""
     headers = {**_ALWAYS, "X-Trace-Id": trace_id, **answer.headers}
+    if isinstance(answer, Response):
+        answer.headers.update(headers)
+        return answer
     if answer.body:
         headers.setdefault("Content-Type", media_type)
     return Response(answer.body, answer.status, headers)

@@ -42,14 +42,14 @@ class Call:
         return await to_thread.run_sync(_read, self.context, work)
 
 
-Handler = Callable[[Call], Awaitable[Answer]]
-OpenHandler = Callable[[Request], Awaitable[Answer]]
+Handler = Callable[[Call], Awaitable[Answer | Response]]
+OpenHandler = Callable[[Request], Awaitable[Answer | Response]]
 
 
 def keyed_route(context: Context, path: str, handlers: Mapping[str, Handler]) -> Route:
     """Return the route of one address, its handlers by method, for callers with a key."""
 
-    async def answer(request: Request) -> Answer:
+    async def answer(request: Request) -> Answer | Response:
         caller = await to_thread.run_sync(_authenticate, context, request)
         return await _handler(handlers, request)(Call(context, caller, request))
 

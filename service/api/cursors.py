@@ -19,17 +19,19 @@ def write_cursor(list_name: str, msn: str, place: str | int) -> str:
     return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_position(cursor: str, list_name: str, msn: str) -> int:
-    """Return the number that a cursor of this list stands after. Raises: InvalidInput."""
-    return int(_read(cursor, list_name, msn, _POSITION))
+def read_position(cursor: str, list_name: str, msn: str, field: str = "cursor") -> int:
+    """Return the number that a cursor of this list stands after.
+
+    Raises: InvalidInput, naming the field that it came in."""
+    return int(_read(cursor, list_name, msn, _POSITION, field))
 
 
 def read_id(cursor: str, list_name: str, msn: str) -> str:
     """Return the id that a cursor of this list stands after. Raises: InvalidInput."""
-    return _read(cursor, list_name, msn, _ID)
+    return _read(cursor, list_name, msn, _ID, "cursor")
 
 
-def _read(cursor: str, list_name: str, msn: str, form: re.Pattern[str]) -> str:
+def _read(cursor: str, list_name: str, msn: str, form: re.Pattern[str], field: str) -> str:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         text = urlsafe_b64decode(padded).decode("ascii")
@@ -38,5 +40,5 @@ def _read(cursor: str, list_name: str, msn: str, form: re.Pattern[str]) -> str:
     start = f"{list_name} {msn} "
     place = text.removeprefix(start)
     if not text.startswith(start) or form.fullmatch(place) is None:
-        raise InvalidInput(FieldError("cursor", "is not a cursor of this list"))
+        raise InvalidInput(FieldError(field, "is not a cursor of this list"))
     return place

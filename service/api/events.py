@@ -1,80 +1,65 @@
-"""`GET /v1/events`: the feed as pages, every event once, in the feed's order (I8)."""
+"""`GET /v1/events`: the feed as pages; `GET /v1/events/digest`: proof that none was missed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
-import sqlalchemy as sa
-from sqlmodel import Session, col
 
 from service.api.answers import Answer, json_answer
 from service.api.calls import Call
-from service.api.cursors import read_position, write_cursor
+from service.api.feed_places import FIRST, cursor_after, feed_page, wanted_types
 from service.api.query import Query
-from service.context import Context
 from service.errors import FieldError, InvalidInput
-from service.outbox.event_types import EVERY_INVOICE, EVERYTHING, is_filter
-from service.store.tables import Event, Feed
+from service.feed.digest import BUCKETS_MAX, Bucket, digest
+from service.ledger.resource import rfc3339
 
-_LIST = "events"
+_BUCKETS_DEFAULT = 24
 
-# A page with a filter walks at most so many events: one for a type that never occurs must not
-# read a year of them (T43). The cursor moves on all the same.
-_WALK_MAX = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    msn: str
-    cursor: str
-    types: tuple[str, ...]
-    limit: int
+# An event is dated when its transaction begins and seen when it commits; none lasts so long,
+# since a statement ends after 30 s and a lock is waited for 8 s (service/store/db.py).
+_SETTLES_WITHIN = timedelta(seconds=60)
 
 
 async def list_events(call: Call) -> Answer:
     """Answer `GET /v1/events`; `tryLater` says that nothing more is there for now."""
     query = Query(call.request, "cursor", "limit", "types")
-    types = tuple(query.several("types"))
-    if not all(is_filter(text) for text in types):
-        raise InvalidInput(FieldError("types", "are event types, `invoice.*` or `*`"))
-    cursor = query.text("cursor") or "_first"
-    wanted = _Wanted(call.caller.msn, cursor, types, query.limit())
-    return await call.read(lambda session: _page(session, call.context, wanted))
+    types = wanted_types(query.several("types"))
+    page = await feed_page(call, query.text("cursor") or FIRST, limit=query.limit(), types=types)
+    items = [orjson.Fragment(entry.payload) for entry in page.entries]
+    cursor = cursor_after(call.caller.msn, page.position)
+    return json_answer({"items": items, "cursor": cursor, "tryLater": page.is_last})
 
 
-def _page(session: Session, context: Context, wanted: _Wanted) -> Answer:
-    # The head first: what is appended while we read comes with the next page.
-    head = session.scalar(sa.select(col(Feed.position)).where(col(Feed.msn) == wanted.msn)) or 0
-    after = _position(wanted, head)
-    until = min(head, after + _WALK_MAX) if wanted.types else head
-    rows = _rows(session, wanted, after, until)
-    reached = rows[-1].position if len(rows) == wanted.limit else max(until, after)
-    # The stored bytes themselves: identical on every channel.
-    items = [
-        orjson.Fragment(context.vault.open(row.payload, place=f"event:{row.id}:payload"))
-        for row in rows
-    ]
-    next_cursor = write_cursor(_LIST, wanted.msn, reached)
-    return json_answer({"items": items, "cursor": next_cursor, "tryLater": reached >= head})
-
-
-def _position(wanted: _Wanted, head: int) -> int:
-    if wanted.cursor == "_first":
-        return 0
-    if wanted.cursor == "_last":
-        return head
-    return read_position(wanted.cursor, _LIST, wanted.msn)
-
-
-def _rows(
-    session: Session, wanted: _Wanted, after: int, until: int
-) -> Sequence[sa.Row[tuple[str, int, bytes]]]:
-    feed = sa.select(col(Event.id), col(Event.position), col(Event.payload)).where(
-        col(Event.msn) == wanted.msn, col(Event.position) > after, col(Event.position) <= until
+async def show_digest(call: Call) -> Answer:
+    """Answer `GET /v1/events/digest?from=&to=&buckets=`; without `to`, until now."""
+    query = Query(call.request, "from", "to", "buckets")
+    now, msn = call.context.clock.business_now(), call.caller.msn
+    start, end = query.instant("from"), query.instant("to") or _rounded(now)
+    if start is None:
+        raise InvalidInput(FieldError("from", "is missing"))
+    buckets = query.whole("buckets", 1, BUCKETS_MAX, _BUCKETS_DEFAULT)
+    found = await call.read(
+        lambda session: digest(session, msn, start=start, end=end, buckets=buckets)
     )
-    if wanted.types and EVERYTHING not in wanted.types:
-        matching: list[sa.ColumnElement[bool]] = [col(Event.type).in_(wanted.types)]
-        if EVERY_INVOICE in wanted.types:
-            matching.append(col(Event.type).startswith("invoice.", autoescape=True))
-        feed = feed.where(sa.or_(*matching))
-    return session.execute(feed.order_by(col(Event.position)).limit(wanted.limit)).all()
+    return json_answer(
+        {
+            "from": rfc3339(start),
+            "to": rfc3339(end),
+            "settledUntil": rfc3339(now - _SETTLES_WITHIN),
+            "buckets": [_as_json(bucket, msn) for bucket in found],
+        }
+    )
+
+
+def _rounded(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def _as_json(bucket: Bucket, msn: str) -> dict[str, Any]:
+    return {
+        "from": rfc3339(bucket.start),
+        "to": rfc3339(bucket.end),
+        "count": bucket.count,
+        "hash": bucket.hash,
+        "cursor": cursor_after(msn, bucket.after),
+    }

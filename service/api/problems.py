@@ -16,6 +16,7 @@ from starlette.responses import Response
 from service import errors
 from service.api.answers import Answer, response
 from service.api.errors import BodyTooLarge, NotJson
+from service.feed.watch import TooManyStreams
 from statemachine import GuardFailed, MachineError, TransitionRefused
 
 MEDIA_TYPE = "application/problem+json"
@@ -49,6 +50,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         errors.PreconditionFailed: Kind(412, "precondition_failed", "It has changed"),
         BodyTooLarge: Kind(413, "body_too_large", "The body is too large"),
         errors.InvalidInput: Kind(422, "invalid_input", "The request has a wrong field"),
+        TooManyStreams: Kind(429, "too_many_streams", "As many streams as may be are open"),
         errors.ServiceError: Kind(500, "internal", "Something went wrong here"),
         errors.SettingsInvalid: Kind(500, "internal", "Something went wrong here"),
         errors.UpstreamError: Kind(502, "upstream_failed", "Vipps did not do it"),

@@ -58,13 +58,14 @@ class Query:
 
     def limit(self) -> int:
         """Return how many items are wanted. Raises: InvalidInput."""
-        return self._whole("limit", 1, LIMIT_MAX, LIMIT_DEFAULT)
+        return self.whole("limit", 1, LIMIT_MAX, LIMIT_DEFAULT)
 
     def wait_s(self) -> int:
         """Return how long the answer may wait for Vipps. Raises: InvalidInput."""
-        return self._whole("wait", 0, WAIT_S_MAX, 0)
+        return self.whole("wait", 0, WAIT_S_MAX, 0)
 
-    def _whole(self, name: str, lowest: int, highest: int, default: int) -> int:
+    def whole(self, name: str, lowest: int, highest: int, default: int) -> int:
+        """Return a whole number between these two. Raises: InvalidInput."""
         text = self.text(name)
         if text is None:
             return default

@@ -16,18 +16,28 @@ from service.api import (
     invoices,
     reports,
     subscriptions,
+    zeroeventhub,
 )
 from service.api.calls import Handler, answer_http_error, keyed_route, open_route
+from service.api.event_stream import stream_events
 from service.api.health import healthz, readyz
 from service.api.running import Running
 from service.context import Context
+from service.feed.watch import FeedWatch
 
 ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def api_routes(context: Context, running: Running) -> list[BaseRoute]:
     """Return the routes; everything under `/v1` asks for an API key."""
-    addresses = {**_addresses(), **_customer_addresses(), **_subscription_addresses(running)}
+    watch = FeedWatch(context)
+    running.at_stop.append(watch.end_all)
+    addresses = {
+        **_addresses(),
+        **_customer_addresses(),
+        **_subscription_addresses(running),
+        "/v1/events/stream": {"GET": stream_events(watch)},
+    }
     return [
         *(keyed_route(context, path, handlers) for path, handlers in addresses.items()),
         open_route("/healthz", healthz),
@@ -49,6 +59,9 @@ def _addresses() -> dict[str, dict[str, Handler]]:
         f"{one}/transitions": {"GET": invoice_reads.list_transitions},
         **{f"{one}/{name}": {"POST": handler} for name, handler in invoices.ACTS.items()},
         "/v1/events": {"GET": events.list_events},
+        "/v1/events/digest": {"GET": events.show_digest},
+        "/v1/feed": {"GET": zeroeventhub.discover},
+        "/v1/feed/events": {"GET": zeroeventhub.feed_events},
         "/v1/reports/daily": {"GET": reports.daily},
         "/v1/machine": {"GET": discovery.machine},
         "/v1/signing-keys": {"GET": discovery.signing_keys},

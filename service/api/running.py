@@ -10,10 +10,17 @@ from service.outbox.egress import Egress
 class Running:
     """Filled in by the composition root when it starts the parts.
 
-    `workers` tells of each one by name whether it runs."""
+    `workers` tells of each one by name whether it runs. `at_stop` is called at the signal to stop,
+    before the server waits for open requests: what would never end by itself ends then."""
 
     egress: Egress | None = None
     workers: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    at_stop: list[Callable[[], None]] = field(default_factory=list)
+
+    def stop(self) -> None:
+        """End what would never end by itself."""
+        for end in self.at_stop:
+            end()
 
     @property
     def way_out(self) -> Egress:

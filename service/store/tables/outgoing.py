@@ -25,6 +25,8 @@ class Event(SQLModel, table=True):
             unique=True,
             **only_where("is_transition"),
         ),
+        # A digest of one hour must not read a year of events.
+        sa.Index("ix_event_digest", "msn", "recorded_at", **only_where("is_transition")),
     )
 
     id: str = Field(primary_key=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-import service.api.events
+import service.feed.pages
 from service.store.tables import Event
 from tests.service.api.shop import INVOICE, ONLY_SQLITE, Shop
 
@@ -111,7 +111,7 @@ async def test_feed_of_a_rare_type_walks_on_in_steps(
 ) -> None:
     """A filter that matches nothing never makes one request read the whole past."""
     await _a_story(shop)
-    monkeypatch.setattr(service.api.events, "_WALK_MAX", 2)
+    monkeypatch.setattr(service.feed.pages, "WALK_MAX", 2)
 
     first = await _page(shop, types="invoice.captured")
     second = await _page(shop, types="invoice.captured", cursor=first["cursor"])
