@@ -21,20 +21,20 @@ _FIELD_LENGTH_MAX = 120
 B = TypeVar("B", bound=Body)
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """Return the body's bytes; more than the limit is never read.
 
     Raises: BodyTooLarge, NotJson where the sender hung up."""
     told = request.headers.get("content-length", "")
-    if told.isdigit() and (len(told) > 12 or int(told) > BODY_BYTES_MAX):
-        raise BodyTooLarge
+    if told.isdigit() and (len(told) > 12 or int(told) > bytes_max):
+        raise BodyTooLarge(bytes_max)
     parts: list[bytes] = []
     size = 0
     try:
         async for part in request.stream():
             size += len(part)
-            if size > BODY_BYTES_MAX:
-                raise BodyTooLarge
+            if size > bytes_max:
+                raise BodyTooLarge(bytes_max)
             parts.append(part)
     except ClientDisconnect as error:
         raise NotJson("the body broke off") from error

@@ -1,8 +1,9 @@
 """What can be wrong with a request before anything of it is looked up.
 
 ServiceError
-├── NotJson       the body can't be read
-└── BodyTooLarge  the body is over the limit
+├── NotJson           the body can't be read
+├── BodyTooLarge      the body is over the limit
+└── UnsupportedMedia  the body is of another type
 """
 
 from service.errors import ServiceError
@@ -13,4 +14,12 @@ class NotJson(ServiceError):
 
 
 class BodyTooLarge(ServiceError):
-    """The body is larger than 256 KiB."""
+    """The body is larger than may be."""
+
+    def __init__(self, bytes_max: int) -> None:
+        """Say how much may be sent."""
+        super().__init__(f"The body is larger than {bytes_max // 1024} KiB.")
+
+
+class UnsupportedMedia(ServiceError):
+    """Only application/pdf is taken here."""

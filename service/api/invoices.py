@@ -72,7 +72,7 @@ def _handler(model: type[B], act: Act[B], *, awaits_vipps: bool = True) -> Handl
         def work(session: Session) -> Effect:
             book = Book(session, call.context)
             invoice = book.invoice_by_reference(call.caller.msn, reference)
-            require_match(mutation.if_match, _etag(session, invoice))
+            require_match(mutation.if_match, etag_of(session, invoice))
             run_act(act, book, invoice, _ask(call, invoice, body), body)
             book.post()
             under_way_status = 202 if awaits_vipps else 200
@@ -123,7 +123,8 @@ def _ask(call: Call, invoice: InvoiceRecord, body: Body) -> Ask:
     )
 
 
-def _etag(session: Session, invoice: InvoiceRecord) -> str:
+def etag_of(session: Session, invoice: InvoiceRecord) -> str:
+    """Return the ETag of an invoice as it is in this transaction."""
     customer = session.get(Customer, invoice.customer_id) if invoice.customer_id else None
     return invoice_etag(invoice, customer)
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from service import errors
 from service.api.answers import Answer, response
-from service.api.errors import BodyTooLarge, NotJson
+from service.api.errors import BodyTooLarge, NotJson, UnsupportedMedia
 from service.feed.watch import TooManyStreams
 from statemachine import GuardFailed, MachineError, TransitionRefused
 
@@ -49,6 +49,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         GuardFailed: Kind(409, "action_refused", "This can't be done now"),
         errors.PreconditionFailed: Kind(412, "precondition_failed", "It has changed"),
         BodyTooLarge: Kind(413, "body_too_large", "The body is too large"),
+        UnsupportedMedia: Kind(415, "unsupported_media", "The body has another type"),
         errors.InvalidInput: Kind(422, "invalid_input", "The request has a wrong field"),
         TooManyStreams: Kind(429, "too_many_streams", "As many streams as may be are open"),
         errors.ServiceError: Kind(500, "internal", "Something went wrong here"),

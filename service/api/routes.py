@@ -11,6 +11,7 @@ from service.api import (
     customers,
     deliveries,
     discovery,
+    documents,
     events,
     invoice_reads,
     invoices,
@@ -55,6 +56,9 @@ def _addresses() -> dict[str, dict[str, Handler]]:
     return {
         "/v1/invoices": {"GET": invoice_reads.list_invoices, "POST": invoices.create},
         one: {"GET": invoice_reads.one_invoice},
+        f"{one}/document": {"PUT": documents.put_document},
+        f"{one}/qr.svg": {"GET": documents.svg},
+        f"{one}/qr.png": {"GET": documents.png},
         f"{one}/evidence": {"GET": reports.evidence},
         f"{one}/transitions": {"GET": invoice_reads.list_transitions},
         **{f"{one}/{name}": {"POST": handler} for name, handler in invoices.ACTS.items()},

@@ -18,6 +18,7 @@ from service.ledger.consent import (
     withdraw,
     withdrawn_when,
 )
+from service.ledger.documents import drop_documents_of
 from service.ledger.people import MERCHANT, add_customer, by_phone, changed, know, open_person
 from service.ledger.resource import rfc3339
 from service.store.tables import Customer, Withdrawal
@@ -90,6 +91,7 @@ def erase(book: Book, customer: Customer) -> None:
 
     Their invoices, the amounts and the history stay. A withdrawal stays too, as a keyed hash."""
     stop_asking(book, customer, "customer_erased", "the customer has been erased")
+    drop_documents_of(book.session, customer.id)
     customer.phone_lookup = None
     customer.wrapped_key = None
     customer.personal = None

@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from service.ledger.book import Book
 from service.ledger.consent import PAGE, Consent, grant
+from service.ledger.documents import give_to
 from service.ledger.people import MERCHANT, add_customer, box_of, by_phone, is_withdrawn, know
 from service.ledger.received import Received
 from service.ledger.stored import Row
@@ -117,11 +118,13 @@ def take_in_payer(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, to
     know(book, payer, **{n: v for n, v in (("name", told.name), ("sub", told.sub)) if v})
     _grant(book, payer, payment)
     payment.shared_by = payer.id
+    box = box_of(payer, book.vault)
+    if box is None:
+        return
+    _seal_reports(book, payment, box)
     if invoice.customer_id is None:
         invoice.customer_id = payer.id
-    box = box_of(payer, book.vault)
-    if box is not None:
-        _seal_reports(book, payment, box)
+        give_to(book, invoice, box)
 
 
 def _grant(book: Book, payer: Customer, payment: PaymentRecord) -> None:

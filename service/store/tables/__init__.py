@@ -1,6 +1,7 @@
 """The tables, one module per subject; every constraint says what it prevents."""
 
 from service.store.tables.commands import OPEN_STATUSES, Command, CommandAttempt, CommandStatus
+from service.store.tables.documents import Document, DocumentChunk
 from service.store.tables.inbox import RefusedWebhook, StoredVippsEvent
 from service.store.tables.invoices import (
     Act,
@@ -38,6 +39,8 @@ __all__ = [
     "DataKey",
     "Delivery",
     "DeliveryStatus",
+    "Document",
+    "DocumentChunk",
     "Event",
     "Fanout",
     "Feed",

@@ -22,6 +22,12 @@ BODIES: dict[str, Any] = {
     "/v1/customers/search": {"phoneNumber": INVOICE["customer"]["phoneNumber"]},
     "/v1/subscriptions/{id}/replay": {"from": "2026-11-22T00:00:00Z", "mode": "all"},
 }
+FILES: dict[str, Any] = {
+    "/v1/invoices/{reference}/document": {
+        "content": b"%PDF-1.7",
+        "headers": {"Content-Type": "application/pdf"},
+    }
+}
 # What is nobody's, and what makes or lists the caller's own.
 OWN = {
     "/v1/machine",
@@ -73,6 +79,7 @@ async def test_every_route_hides_another_sales_units_data(shop: Shop) -> None:
             url,
             json=BODIES.get(path) if method == "POST" else None,
             params=ENDLESS.get(path),
+            **FILES.get(path, {}),
         )
 
         tried.add((method, path))

@@ -1,0 +1,1 @@
+"""What goes out as a file: QR codes, and documents by ranges."""
