@@ -147,6 +147,11 @@ def _take_snapshot(
     if payment.psp_reference != snapshot.psp_reference:
         payment.psp_reference = snapshot.psp_reference
         book.touch(invoice, payment)
+    if payment.redirect_url is None and snapshot.redirect_url is not None:
+        # The answer to create was lost, or the payment adopted: the page needs it to go on.
+        place = f"payment:{payment.id}:redirect_url"
+        payment.redirect_url = book.vault.seal(snapshot.redirect_url.encode(), place=place)
+        book.touch(invoice, payment)
     until = snapshot.capture_guaranteed_until
     if invoice.authorized_by == payment.id and invoice.capture_guaranteed_until != until:
         invoice.capture_guaranteed_until = until

@@ -82,7 +82,10 @@ def _while_payable(invoice: InvoiceRecord, live: PaymentRecord | None, now: date
         return Scene.LATER if invoice.state == State.SOFT_DISMISSED else Scene.OPEN
     if live.replacement_flow is not None or live.state == PaymentState.REQUESTED:
         return Scene.MOMENT
-    return Scene.IN_APP if live.user_flow == "PUSH_MESSAGE" else Scene.STARTED
+    if live.user_flow == "PUSH_MESSAGE":
+        return Scene.IN_APP
+    # Its webhook may be faster than the answer that says where to pay.
+    return Scene.STARTED if live.redirect_url is not None else Scene.MOMENT
 
 
 def _of_money(invoice: InvoiceRecord) -> Scene:
@@ -94,9 +97,9 @@ def _of_money(invoice: InvoiceRecord) -> Scene:
 
 # Where something is likely in the next moment; all else can wait (facts, section 7: polling).
 _SOON = frozenset((Scene.IN_APP, Scene.STARTED, Scene.MOMENT, Scene.WITHDRAWING, Scene.APPROVED))
-_SOON_MS, _LATER_MS = 2_000, 15_000
+_SOON_MS, _LATER_MS = 2_000, 4_000
 
 
 def look_again_ms(scene: Scene) -> int:
-    """Return how long an open page waits before it asks for news again."""
+    """Return how long an open page waits before it asks for news again; at first, then longer."""
     return _SOON_MS if scene in _SOON else _LATER_MS

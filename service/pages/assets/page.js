@@ -6,12 +6,14 @@
   const parts = ["standing", "facts", "actions"];
   let timer;
   let isLooking = false;
+  let quietSince = Date.now();
 
   // Only what differs is exchanged, and what the customer has opened stays open.
   function take(fresh) {
     const next = fresh.querySelector("main[data-state]");
     if (!next) return;
     main.dataset.version = next.dataset.version;
+    quietSince = Date.now();
     for (const id of parts) {
       const mine = document.getElementById(id);
       const other = next.querySelector(`#${id}`);
@@ -48,10 +50,14 @@
     } finally {
       isLooking = false;
     }
-    timer = setTimeout(look, next);
+    // A page that is left open asks less and less: after ten quiet minutes, eleven times so seldom.
+    timer = setTimeout(look, next * (1 + (Date.now() - quietSince) / 60000));
   }
 
-  document.addEventListener("visibilitychange", look);
+  document.addEventListener("visibilitychange", () => {
+    quietSince = Date.now();
+    look();
+  });
   addEventListener("pageshow", (event) => event.persisted && look());
   timer = setTimeout(look, 1000);
 })();
