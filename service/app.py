@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from service.api.routes import api_routes, exception_handlers
 from service.api.running import Running
+from service.broker.sink import BrokerSink
 from service.clock import Clock
 from service.clockwork.attendant import Attendant
 from service.clockwork.cleaning import Cleaner
@@ -128,6 +129,9 @@ async def working(
             tasks["cleaning"] = asyncio.create_task(Cleaner(context).run(stop))
             keeper = RegistrationKeeper(context, client)
             tasks["registrations"] = asyncio.create_task(keeper.run(stop))
+            if context.settings.broker_url:
+                sink = BrokerSink(context, dice=SystemRandom())
+                tasks["broker"] = asyncio.create_task(sink.run(stop))
             tasks["deliveries"] = asyncio.create_task(Deliverer(context, egress).run(stop))
         running.workers = {name: partial(_is_running, task) for name, task in tasks.items()}
         if context.settings.has_built_in_sandbox:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import sqlalchemy as sa
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -114,6 +114,14 @@ class Settings(BaseSettings):
             raise ValueError("two times of day such as 21:00-08:00, or empty") from None
         return value
 
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_reachable_by_nats(cls, value: str) -> str:
+        parts = [_split(part.strip()) for part in value.split(",")] if value else []
+        if not all(part and part.scheme in ("nats", "tls") and part.hostname for part in parts):
+            raise ValueError("a URL such as nats://broker.example:4222 or tls://broker.example")
+        return value
+
     @field_validator("vipps_url", "public_url")
     @classmethod
     def _url_complete(cls, value: str) -> str:
@@ -182,6 +190,15 @@ class Settings(BaseSettings):
         path = sa.make_url(self.database_url).database
         is_file = self.database_url.startswith("sqlite")
         return Path(f"{path}.keys" if is_file else "betalbar.keys")
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return a URL's parts, or None where its port or brackets can't be read."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 class _Given(Settings):

@@ -13,7 +13,7 @@ from service.errors import Conflict
 from service.ids import new_id
 from service.settings import LIFETIME_S, Settings
 from service.store.inserts import insert_or_leave
-from service.store.tables import ApiKey, Fanout, Feed, Registration, SalesUnit
+from service.store.tables import ApiKey, BrokerPosition, Fanout, Feed, Registration, SalesUnit
 from service.vault import Vault
 
 
@@ -114,6 +114,7 @@ def _save(session: Session, vault: Vault, values: UnitValues, *, now: datetime) 
         session.flush()
     insert_or_leave(session, Feed, {"msn": values.msn, "position": 0})
     insert_or_leave(session, Fanout, {"msn": values.msn, "position": 0})
+    insert_or_leave(session, BrokerPosition, {"msn": values.msn, "position": 0, "failures": 0})
 
 
 def _sealed_keys(vault: Vault, values: UnitValues) -> bytes | None:

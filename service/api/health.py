@@ -1,5 +1,7 @@
 """`/healthz`: the process is up. `/readyz`: it can do its work."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,8 +12,10 @@ from starlette.requests import Request
 from service.api.answers import Answer, json_answer
 from service.api.calls import OpenHandler
 from service.api.running import Running
+from service.broker.positions import Behind, failing
 from service.context import Context
 from service.errors import DatabaseAway, SchemaOutdated
+from service.ledger.resource import rfc3339
 from service.store.schema import require_current
 from service.store.tables import Registration, SalesUnit
 
@@ -24,27 +28,38 @@ async def healthz(_: Request) -> Answer:
 def readyz(context: Context, running: Running) -> OpenHandler:
     """Return the handler of `GET /readyz`: 200, or 503 with what is missing.
 
-    A sales unit whose keys Vipps refuses is named, but the service is ready without it:
-    taking it out of service would stop every other sales unit's."""
+    A sales unit whose keys Vipps refuses, or whose events the broker does not take, is named, but
+    the service is ready without it: taking it out of service would stop all others' too."""
 
     async def handle(_: Request) -> Answer:
         workers = {name: is_running() for name, is_running in running.workers.items()}
-        database, held, missing = await to_thread.run_sync(_look, context)
-        is_ready = database == "ok" and all(workers.values())
-        found: dict[str, Any] = {
+        found = await to_thread.run_sync(_look, context)
+        is_ready = found.database == "ok" and all(workers.values())
+        shown: dict[str, Any] = {
             "status": "ready" if is_ready else "not_ready",
-            "database": database,
+            "database": found.database,
             "workers": workers,
-            "heldSalesUnits": held,
-            "missingRegistrations": missing,
+            "heldSalesUnits": found.held,
+            "missingRegistrations": found.missing,
+            "unpublished": [_unpublished(one) for one in found.behind],
         }
-        return json_answer(found, status=200 if is_ready else 503)
+        return json_answer(shown, status=200 if is_ready else 503)
 
     return handle
 
 
-def _look(context: Context) -> tuple[str, list[str], list[str]]:
-    """Return how the database is, whose commands wait, and whose webhooks Vipps has dropped."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """How the database is, whose commands wait, whose webhooks Vipps has dropped, and whose
+    events the broker does not take."""
+
+    database: str
+    held: Sequence[str] = ()
+    missing: Sequence[str] = ()
+    behind: Sequence[Behind] = ()
+
+
+def _look(context: Context) -> _Found:
     try:
         require_current(context.database)
         with context.database.snapshot() as session:
@@ -57,10 +72,22 @@ def _look(context: Context) -> tuple[str, list[str], list[str]]:
                 )
                 .distinct()
             )
-            held_msns = session.scalars(held.order_by(col(SalesUnit.msn)))
-            missing_msns = session.scalars(missing.order_by(col(Registration.msn)))
-            return "ok", list(held_msns), list(missing_msns)
+            return _Found(
+                "ok",
+                list(session.scalars(held.order_by(col(SalesUnit.msn)))),
+                list(session.scalars(missing.order_by(col(Registration.msn)))),
+                failing(session) if context.settings.broker_url else (),
+            )
     except DatabaseAway:
-        return "away", [], []
+        return _Found("away")
     except SchemaOutdated:
-        return "outdated", [], []
+        return _Found("outdated")
+
+
+def _unpublished(one: Behind) -> dict[str, Any]:
+    return {
+        "salesUnit": one.msn,
+        "reason": one.reason,
+        "since": rfc3339(one.since),
+        "waiting": one.waiting,
+    }

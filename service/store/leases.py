@@ -6,7 +6,14 @@ import sqlalchemy as sa
 
 from service.store.db import Database
 from service.store.inserts import table_of
-from service.store.tables import Command, CommandStatus, Delivery, DeliveryStatus, Subscription
+from service.store.tables import (
+    BrokerPosition,
+    Command,
+    CommandStatus,
+    Delivery,
+    DeliveryStatus,
+    Subscription,
+)
 
 
 def end_leases_of_the_dead(database: Database, *, now: datetime) -> None:
@@ -18,6 +25,7 @@ def end_leases_of_the_dead(database: Database, *, now: datetime) -> None:
     if not database.is_sqlite:
         return
     command, delivery, subscription = (table_of(m) for m in (Command, Delivery, Subscription))
+    broker = table_of(BrokerPosition)
     with database.transaction() as session:
         session.execute(
             sa.update(command)
@@ -34,4 +42,9 @@ def end_leases_of_the_dead(database: Database, *, now: datetime) -> None:
             sa.update(subscription)
             .where(subscription.c.id.in_(set(freed.scalars())))
             .values(ready_at=now, rests_until=None)
+        )
+        session.execute(
+            sa.update(broker)
+            .where(broker.c.lease.is_not(None))
+            .values(lease=None, lease_until=None, next_attempt_at=None)
         )

@@ -170,7 +170,12 @@ def service_child(
 
 @contextmanager
 def running(
-    folder: Path, database_url: str, *, processes: int = 1, by_commands: bool = False
+    folder: Path,
+    database_url: str,
+    *,
+    processes: int = 1,
+    by_commands: bool = False,
+    **settings: str,
 ) -> Iterator[Stack]:
     """Run a stack, registered at its sandbox, with nobody subscribed.
 
@@ -180,7 +185,7 @@ def running(
     front_served = Served(front)
     front_served.start()
     sandbox = sandbox_child(folder)
-    environment = environment_for(database_url, front_served.url, sandbox.url)
+    environment = environment_for(database_url, front_served.url, sandbox.url) | settings
     stack = Stack(folder, database_url, sandbox, [], front, front_served, environment)
     try:
         sandbox.start()

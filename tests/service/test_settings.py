@@ -227,3 +227,15 @@ def test_settings_of_the_table_are_all_there_are() -> None:
     names = {name.upper() for name in Settings.model_fields}
 
     assert names - {"WEBHOOK_TOLERANCE_S", "MOBILEPAY_UNTIL", "ATTEMPTS_KEPT_DAYS"} == set(_GIVEN)
+
+
+@pytest.mark.parametrize(
+    "url", ["broker:4222", "http://a:hidden-value@b", "nats://", "nats://a,kafka://b", "nats://a:x"]
+)
+def test_broker_that_is_no_nats_is_refused_without_showing_it(url: str) -> None:
+    """A mistyped URL is said at the start, and the password in it is not."""
+    with pytest.raises(SettingsInvalid) as refused:
+        load_settings({"BETALBAR_BROKER_URL": url})
+
+    assert str(refused.value).startswith("BETALBAR_BROKER_URL: a URL such as nats://")
+    assert "hidden-value" not in str(refused.value)

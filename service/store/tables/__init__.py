@@ -14,6 +14,7 @@ from service.store.tables.invoices import (
 )
 from service.store.tables.outgoing import (
     Attempt,
+    BrokerPosition,
     Delivery,
     DeliveryStatus,
     Event,
@@ -32,6 +33,7 @@ __all__ = [
     "Act",
     "ApiKey",
     "Attempt",
+    "BrokerPosition",
     "Command",
     "CommandAttempt",
     "CommandStatus",

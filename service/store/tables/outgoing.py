@@ -62,6 +62,23 @@ class Fanout(SQLModel, table=True):
     position: int = Field(default=0, sa_type=sa.BigInteger)
 
 
+class BrokerPosition(SQLModel, table=True):
+    """How far a sales unit's feed has been published to the broker, and who is at it.
+
+    Moved only past what the broker has acknowledged."""
+
+    __tablename__ = "broker_position"
+
+    msn: str = Field(primary_key=True, foreign_key="sales_unit.msn")
+    position: int = Field(default=0, sa_type=sa.BigInteger)
+    lease: str | None = None  # fencing token of the one process that publishes
+    lease_until: datetime | None = None
+    failures: int = 0  # in a row
+    next_attempt_at: datetime | None = None  # after a failure
+    reason: str | None = None  # of the last failure; none: all is well
+    failing_since: datetime | None = None
+
+
 class Subscription(SQLModel, table=True):
     """A merchant's URL with its secret."""
 

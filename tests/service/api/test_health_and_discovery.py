@@ -32,6 +32,7 @@ async def test_readyz_is_200_when_all_parts_run(shop: Shop) -> None:
         "workers": {"commands": True},
         "heldSalesUnits": [],
         "missingRegistrations": [],
+        "unpublished": [],
     }
 
 
