@@ -37,6 +37,7 @@ from service.vault import open_vault
 from service.vipps.reading import EventLog, PaymentSnapshot, read_log, read_payment
 from service.wake import Wake
 from statemachine import Outcome
+from tests.event_contract import check_event
 from webhooks.errors import MalformedEvent
 from webhooks.vipps import authority_and_path, sign
 from webhooks.vipps_event import parse
@@ -313,7 +314,10 @@ class Desk:
         rows: list[Event] = sorted(self.all(Event), key=lambda row: row.position)
         place = "event:{}:payload".format
         vault = self.context.vault
-        return [orjson.loads(vault.open(row.payload, place=place(row.id))) for row in rows]
+        told = [orjson.loads(vault.open(row.payload, place=place(row.id))) for row in rows]
+        for event in told:
+            check_event(event)
+        return told
 
     def told_types(self) -> list[str]:
         """Return the types of what merchants were told."""

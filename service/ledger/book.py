@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col
 
 from service.context import Context
+from service.events.shapes import CustomerTold, InvoiceMoved, InvoiceNoted, InvoiceShape
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger import posting
@@ -22,7 +23,7 @@ from service.ledger.agenda import next_at
 from service.ledger.hashing import transition_hash
 from service.ledger.loaded import Loaded
 from service.ledger.planning import Sealer, new_command, seal_body
-from service.ledger.resource import amounts_of, event_invoice, rfc3339
+from service.ledger.resource import amounts_of, event_invoice, rfc3339, rfc3339_of
 from service.ledger.stored import StoredEvents
 from service.ledger.types import Ask, Evidence
 from service.store.tables import (
@@ -100,16 +101,17 @@ class Book(Loaded):
         invoice.head_hash = row["hash"]
         self.touch(invoice)
         self.rows.transitions.append(row)
-        details = {
+        data: InvoiceMoved = {
+            "invoice": self.event_invoice(invoice),
             "previousState": decision.from_,
             "transition": {
                 "trigger": decision.trigger,
                 "source": evidence.source,
-                "occurredAt": rfc3339(evidence.occurred_at),
-                "recordedAt": rfc3339(self.now),
+                "occurredAt": rfc3339_of(evidence.occurred_at),
+                "recordedAt": rfc3339_of(self.now),
             },
         }
-        self._publish(f"invoice.{decision.to}", invoice, details, is_transition=True)
+        self._publish(f"invoice.{decision.to}", invoice, data, is_transition=True)
 
     def _transition(
         self, invoice: InvoiceRecord, decision: Decision, evidence: Evidence
@@ -140,12 +142,17 @@ class Book(Loaded):
     def tell(self, invoice: InvoiceRecord, type_: str, reason: str) -> None:
         """Tell merchants something that is no transition."""
         self.touch(invoice)
-        self._publish(type_, invoice, {"reason": reason}, is_transition=False)
+        data: InvoiceNoted = {"invoice": self.event_invoice(invoice), "reason": reason}
+        self._publish(type_, invoice, data, is_transition=False)
 
     def _publish(
-        self, type_: str, invoice: InvoiceRecord, details: dict[str, Any], *, is_transition: bool
+        self,
+        type_: str,
+        invoice: InvoiceRecord,
+        data: InvoiceMoved | InvoiceNoted,
+        *,
+        is_transition: bool,
     ) -> None:
-        data = {"invoice": self.event_invoice(invoice), **details}
         about = {
             "invoice_id": invoice.id,
             "sequence": invoice.sequence,
@@ -171,7 +178,7 @@ class Book(Loaded):
             }
         )
 
-    def tell_of(self, type_: str, msn: str, data: Mapping[str, Any]) -> None:
+    def tell_of(self, type_: str, msn: str, data: CustomerTold) -> None:
         """Tell the sales unit's merchants something that is about no invoice."""
         about = {"invoice_id": None, "sequence": None, "is_transition": False}
         self._append(type_, msn, {"sequence": 0, "data": data}, about)
@@ -185,7 +192,7 @@ class Book(Loaded):
         )
         return Evidence("api", act_id, self.now, actor=actor, reason=reason)
 
-    def event_invoice(self, invoice: InvoiceRecord) -> dict[str, Any]:
+    def event_invoice(self, invoice: InvoiceRecord) -> InvoiceShape:
         """Return the invoice as events show it now."""
         base_url = self.settings.base_url
         return event_invoice(invoice, self.payments(invoice), vault=self.vault, base_url=base_url)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service.errors import Conflict
+from service.events.shapes import ConsentShape
 from service.ledger.book import Book
 from service.ledger.consequences import drop_untried, show_why_not
 from service.ledger.people import changed, may_be_asked
@@ -145,5 +146,9 @@ def _keep(book: Book, msn: str, phone_lookup: bytes, at: datetime) -> None:
 def _tell(book: Book, type_: str, customer: Customer) -> None:
     """Tell when and through what; the person is an id (I11)."""
     consent = customer.consent or {}
-    shown = {name: consent.get(name) for name in ("grantedAt", "source", "withdrawnAt")}
+    shown: ConsentShape = {
+        "grantedAt": consent.get("grantedAt"),
+        "source": consent.get("source"),
+        "withdrawnAt": consent.get("withdrawnAt"),
+    }
     book.tell_of(type_, customer.msn, {"customer": {"id": customer.id}, "consent": shown})

@@ -2,8 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+from service.events.shapes import (
+    Aggregate,
+    InvoiceShape,
+    Money,
+    PaidElsewhereShape,
+    PaymentShape,
+    Problem,
+)
 from service.store.tables import InvoiceRecord, PaymentRecord, Transition
 from service.vault import Vault
 from statemachine import Amounts, PaymentState, State, available_actions
@@ -14,13 +22,16 @@ EVENT_PAYMENTS_MAX = 5
 
 def rfc3339(instant: datetime | None) -> str | None:
     """Return an instant as `2026-11-22T10:00:00.123Z`, or None."""
-    if instant is None:
-        return None
+    return None if instant is None else rfc3339_of(instant)
+
+
+def rfc3339_of(instant: datetime) -> str:
+    """Return an instant as `2026-11-22T10:00:00.123Z`."""
     text = instant.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 
 
-def money(amount_minor: int, currency: str) -> dict[str, Any]:
+def money(amount_minor: int, currency: str) -> Money:
     """Return an amount in Vipps's own shape; `value` is in minor units."""
     return {"currency": currency, "value": amount_minor}
 
@@ -44,6 +55,20 @@ def invoice_resource(
     customer: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the whole resource; `customer` as the caller may show it."""
+    shown = _resource(invoice, payments, vault=vault, base_url=base_url)
+    return {**shown, "customer": customer, "orderLines": invoice.terms.get("orderLines")}
+
+
+def event_invoice(
+    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], *, vault: Vault, base_url: str
+) -> InvoiceShape:
+    """Return the resource as events carry it: small, and with nobody's phone number."""
+    return _resource(invoice, payments[-EVENT_PAYMENTS_MAX:], vault=vault, base_url=base_url)
+
+
+def _resource(
+    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], *, vault: Vault, base_url: str
+) -> InvoiceShape:
     terms = invoice.terms
     return {
         "reference": invoice.reference,
@@ -52,39 +77,27 @@ def invoice_resource(
         "sequence": invoice.sequence,
         "amount": money(invoice.amount_minor, invoice.currency),
         "aggregate": _aggregate(invoice),
-        "customer": customer,
+        "customer": {"id": invoice.customer_id} if invoice.customer_id else None,
         "description": invoice.description,
         "kid": terms.get("kid"),
         "dueDate": invoice.due_date.isoformat() if invoice.due_date else None,
-        "payableUntil": rfc3339(invoice.payable_until),
+        "payableUntil": rfc3339_of(invoice.payable_until),
         "flow": invoice.flow,
         "capture": invoice.capture,
         "push": terms.get("push", True),
         "replaces": terms.get("replaces"),
-        "orderLines": terms.get("orderLines"),
         "documentUrl": terms.get("documentUrl"),
         "returnUrl": terms.get("returnUrl"),
         "metadata": terms.get("metadata"),
         "payments": [_payment(payment, vault) for payment in payments],
         "pageUrl": page_url(invoice.id, vault, base_url),
         "captureGuaranteedUntil": rfc3339(invoice.capture_guaranteed_until),
-        "paidElsewhere": invoice.paid_elsewhere,
-        "problem": invoice.problem,
+        "paidElsewhere": cast(PaidElsewhereShape | None, invoice.paid_elsewhere),
+        "problem": cast(Problem | None, invoice.problem),
         "availableActions": list(actions_of(invoice)),
-        "createdAt": rfc3339(invoice.created_at),
-        "updatedAt": rfc3339(invoice.updated_at),
+        "createdAt": rfc3339_of(invoice.created_at),
+        "updatedAt": rfc3339_of(invoice.updated_at),
     }
-
-
-def event_invoice(
-    invoice: InvoiceRecord, payments: Sequence[PaymentRecord], *, vault: Vault, base_url: str
-) -> dict[str, Any]:
-    """Return the resource as events carry it: small, and with nobody's phone number."""
-    customer = {"id": invoice.customer_id} if invoice.customer_id else None
-    last = payments[-EVENT_PAYMENTS_MAX:]
-    resource = invoice_resource(invoice, last, vault=vault, base_url=base_url, customer=customer)
-    del resource["orderLines"]
-    return resource
 
 
 def transition_resource(row: Transition) -> dict[str, Any]:
@@ -120,7 +133,7 @@ def page_url(invoice_id: str, vault: Vault, base_url: str) -> str:
     return f"{base_url}/i/{vault.page_token(invoice_id)}"
 
 
-def _aggregate(invoice: InvoiceRecord) -> dict[str, Any]:
+def _aggregate(invoice: InvoiceRecord) -> Aggregate:
     currency = invoice.currency
     return {
         "authorizedAmount": money(invoice.authorized_minor, currency),
@@ -130,7 +143,7 @@ def _aggregate(invoice: InvoiceRecord) -> dict[str, Any]:
     }
 
 
-def _payment(payment: PaymentRecord, vault: Vault) -> dict[str, Any]:
+def _payment(payment: PaymentRecord, vault: Vault) -> PaymentShape:
     return {
         "reference": payment.reference,
         "attempt": payment.attempt,

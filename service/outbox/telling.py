@@ -1,13 +1,12 @@
 """Telling merchants of what is no invoice's: an event of its own in the sales unit's feed."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import orjson
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from service.events.shapes import SubscriptionShape, SubscriptionTold
 from service.ids import new_id
 from service.outbox.instants import rfc3339
 from service.outbox.rows import EVENT, FEED
@@ -20,19 +19,20 @@ def tell_of_subscription(
     *,
     msn: str,
     type_: str,
-    subscription: Mapping[str, Any],
+    subscription: SubscriptionShape,
     now: datetime,
 ) -> None:
     """Append an event about a subscription to the feed; it goes to all others that ask for it.
 
     Locks the feed until the commit, so call it late in a transaction."""
     event_id = new_id("evt")
+    data: SubscriptionTold = {"subscription": subscription}
     payload = {
         "id": event_id,
         "type": type_,
         "timestamp": rfc3339(now),
         "sequence": 0,  # it is no step of an invoice
-        "data": {"subscription": dict(subscription)},
+        "data": data,
     }
     position = session.execute(
         sa.update(FEED)

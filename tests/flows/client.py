@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 
+from tests.event_contract import check_event
 from tests.flows.processes import HTTP, Late, eventually
 
 Json = dict[str, Any]
@@ -103,6 +104,8 @@ class Api:
             events += page["items"]
             cursor = page["cursor"]
             if page["tryLater"]:
+                for event in events:
+                    check_event(event)
                 return events
 
 

@@ -1,0 +1,1 @@
+"""What our events are made of, as types and as JSON Schema."""

@@ -1,0 +1,31 @@
+"""Every event that a test lets happen is held against its published schema."""
+
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+
+from service.events.schemas import event_schema
+
+
+def check_event(event: dict[str, Any]) -> None:
+    """Check one event, and that it has no member that nobody is told of.
+
+    Raises: jsonschema.ValidationError."""
+    _validator(event["type"]).validate(event)
+
+
+@cache
+def _validator(event_type: str) -> Draft202012Validator:
+    schema = _closed(event_schema(event_type))
+    return Draft202012Validator(schema, format_checker=FormatChecker())
+
+
+def _closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(inner) for name, inner in schema.items()}
+    has_members = isinstance(schema.get("properties"), dict) and "type" in schema
+    return {**closed, "additionalProperties": False} if has_members else closed
