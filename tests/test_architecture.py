@@ -30,7 +30,7 @@ statemachine              |                                            | transit
 webhooks                  |                                            | cryptography orjson
 
 service                   |                                            |
-service.sandbox           | webhooks                                   | aiohttp jinja2 orjson starlette yaml yarl
+service.sandbox           | webhooks                                   | aiohttp httptools jinja2 orjson starlette yaml
 service.errors            |                                            |
 service.clock             |                                            |
 service.kinds             |                                            |

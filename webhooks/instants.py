@@ -50,7 +50,13 @@ def parse_http_date(value: bytes) -> datetime | None:
 
 def format_http_date(at: datetime) -> str:
     """Write an aware instant as IMF-fixdate, cut to whole seconds."""
-    return format_datetime(at.astimezone(UTC), usegmt=True)
+    return _http_date(at.astimezone(UTC).replace(microsecond=0))
+
+
+# All that is signed within one second carries the same text.
+@lru_cache(maxsize=64)
+def _http_date(at: datetime) -> str:
+    return format_datetime(at, usegmt=True)
 
 
 def parse_rfc3339(text: str) -> datetime | None:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 
 from starlette.applications import Starlette
@@ -67,7 +67,7 @@ class Sandbox:
         Leaving it lets go of the database file; a sandbox runs once.
         """
         timeout_s, real_now = self.settings.answer_timeout_s, self.clock.real_now
-        async with aclosing(Sender(timeout_s=timeout_s, real_now=real_now)) as sender:
+        with closing(Sender(timeout_s=timeout_s, real_now=real_now)) as sender:
             dispatcher = Dispatcher(self._world, sender.send)
             self._world.on_delivery = dispatcher.add
             work = [
