@@ -82,7 +82,8 @@ class Acts:
                 shown = problem(refused, call.path, self._world.ids.trace_id())
                 return json_response(shown, refused.status, media_type=PROBLEM)
 
-        return Route(path, Endpoint(answer, self._world.clock.real_now), methods=[method])
+        now, kept = self._world.clock.real_now, self._world.store.kept
+        return Route(path, Endpoint(answer, now=now, kept=kept), methods=[method])
 
     def _act(self, name: str) -> Serve:
         def serve(call: Call, body: Json) -> Json:

@@ -95,6 +95,7 @@ class Sandbox:
         while True:
             news.clear()
             self._world.expire_due()
+            await self._world.store.kept()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._idle_s()):
                     await news.wait()

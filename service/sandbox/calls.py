@@ -5,7 +5,7 @@ calls are ever half done at once. This is ASGI without a framework's request in 
 at a thousand payments a second, that was a third of the work.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -61,11 +61,18 @@ class Call:
 
 
 class Endpoint:
-    """Answer every call of one route with what a function says."""
+    """Answer every call of one route with what a function says, once that is `kept`."""
 
-    def __init__(self, answer: Callable[[Call], Response], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Call], Response],
+        *,
+        now: Callable[[], datetime],
+        kept: Callable[[], Awaitable[None]],
+    ) -> None:
         self._answer = answer
         self._now = now
+        self._kept = kept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body, answer; a caller who hung up before its end is owed nothing."""
@@ -76,6 +83,7 @@ class Endpoint:
             answer: Response = json_response({"statusCode": 413, "message": "Too large"}, 413)
         else:
             answer = self._answer(self._call(scope, body))
+            await self._kept()
         await answer(scope, receive, send)
 
     def _call(self, scope: Scope, body: bytes) -> Call:

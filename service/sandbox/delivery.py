@@ -135,6 +135,8 @@ class Dispatcher:
         return is_full and any(other != registration_id for other in self._ready)
 
     async def _attempt(self, delivery: Delivery) -> None:
+        # Nobody may hear of what a killed process would not know any more.
+        await self._world.store.kept()
         registration = self._world.registrations.get(delivery.registration_id)
         if registration is None:
             self._drop(delivery)

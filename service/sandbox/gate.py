@@ -74,7 +74,8 @@ class Gate:
             answer = self._answer(call, handle, shape=shape, admit=admit or self.tokens.check)
             return Silence(self.world.settings.silence_s) if fate.is_silent else answer
 
-        return Route(path, Endpoint(answer, self.world.clock.real_now), methods=[method])
+        now, kept = self.world.clock.real_now, self.world.store.kept
+        return Route(path, Endpoint(answer, now=now, kept=kept), methods=[method])
 
     def _answer(self, call: Call, handle: Handle, *, shape: Shape, admit: Admit) -> Response:
         try:

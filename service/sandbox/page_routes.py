@@ -13,7 +13,7 @@ from service.sandbox.world import World
 
 def page_routes(world: World) -> list[Route]:
     """Return the routes of the phone, of the links that lead to it, and of the controls."""
-    pages = Pages(world.settings.public_url)
+    pages = Pages(world.settings.public_url, kept=world.store.kept)
     book, news = PhoneBook(world), News()
     return [
         *pages.asset_routes(),

@@ -48,10 +48,14 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Pages:
-    """Render the pages of one sandbox, reached at `public_url` or at its own address."""
+    """Render the pages of one sandbox, reached at `public_url` or at its own address.
 
-    def __init__(self, public_url: str) -> None:
+    What they change is `kept` before a browser hears of it.
+    """
+
+    def __init__(self, public_url: str, *, kept: Callable[[], Awaitable[None]]) -> None:
         self._public_url = public_url
+        self._kept = kept
         self._environment = Environment(
             loader=FileSystemLoader(_FOLDER),
             autoescape=True,
@@ -93,9 +97,11 @@ class Pages:
         async def endpoint(request: Request) -> Response:
             body = (await request.body()).decode(errors="replace")
             try:
-                return serve(request, dict(parse_qsl(body)))
+                answer = serve(request, dict(parse_qsl(body)))
             except Refused as refused:
-                return self.page("refused.html", {"refused": refused}, status=refused.status)
+                answer = self.page("refused.html", {"refused": refused}, status=refused.status)
+            await self._kept()
+            return answer
 
         return endpoint
 

@@ -1,9 +1,10 @@
 """Everything the sandbox knows: in memory, and written through to a SQLite file.
 
-A transaction writes all its rows before memory changes and before any answer leaves,
-so a process killed at any instant has lost nothing it has told anybody.
+Whoever tells of a change waits for `kept` first, so a process killed at any instant has
+lost nothing it has told anybody. Changes of one moment share one commit.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import orjson
 T = TypeVar("T")
 
 Encode = Callable[[Any], Any]
+# Asks the file, as every change so far has made it.
+Read = Callable[..., Iterator[tuple[Any, ...]]]
 
 # Ordered by `id`, rows come back in the order in which they were first written.
 _SCHEMA = (
@@ -53,26 +56,26 @@ class Table(Generic[T]):
         *,
         decode: Callable[[Any], T],
         bound: Bound[T] | None,
-        connection: sqlite3.Connection | None,
+        read: Read | None,
     ) -> None:
         self.kind = kind
         self.encode = encode
         self.rows: dict[str, T] = {}
         self._decode = decode
         self._bound = bound
-        self._connection = connection
+        self._read = read
         self._has_let_go = False
         query = "SELECT key, value FROM entry WHERE kind = ? ORDER BY id"
-        for key, value in [] if connection is None else connection.execute(query, (kind,)):
+        for key, value in [] if read is None else read(query, kind):
             self.hold(key, self._decode(orjson.loads(value)))
 
     def get(self, key: str) -> T | None:
         """Return the row of that key, or None."""
         row = self.rows.get(key)
-        if row is not None or not self._has_let_go or self._connection is None:
+        if row is not None or not self._has_let_go or self._read is None:
             return row
         query = "SELECT value FROM entry WHERE kind = ? AND key = ?"
-        found = self._connection.execute(query, (self.kind, key)).fetchone()
+        found = next(self._read(query, self.kind, key), None)
         return None if found is None else self._decode(orjson.loads(found[0]))
 
     def after(self, key: str) -> Iterator[T]:
@@ -80,9 +83,9 @@ class Table(Generic[T]):
 
         For tables whose rows are added in the order of their keys.
         """
-        if self._has_let_go and self._connection is not None:
+        if self._has_let_go and self._read is not None:
             query = "SELECT value FROM entry WHERE kind = ? AND key > ? ORDER BY key"
-            for (value,) in self._connection.execute(query, (self.kind, key)):
+            for (value,) in self._read(query, self.kind, key):
                 yield self._decode(orjson.loads(value))
         else:
             yield from (row for name, row in self.rows.items() if name > key)
@@ -123,7 +126,7 @@ class Transaction:
         self._deletes.append((table, key))
 
     def commit(self) -> None:
-        """Make all changes hold together, on disk first."""
+        """Make all changes hold together; see `Store.kept` for when they outlive the process."""
         self._store.write(self._puts, self._deletes)
         for table, key, row in self._puts:
             table.hold(key, row)
@@ -136,7 +139,10 @@ class Store:
 
     def __init__(self, path: Path | None) -> None:
         self._connection = None if path is None else _open(path)
-        self._late: list[tuple[str, str]] = []
+        # What is not on disk yet: the row of each kind and key, or None where it is gone.
+        self._pending: dict[tuple[str, str], bytes | None] = {}
+        # How many changes there were, and how many of them are on disk.
+        self._made = self._saved = 0
 
     def table(
         self,
@@ -147,11 +153,32 @@ class Store:
         bound: Bound[T] | None = None,
     ) -> Table[T]:
         """Return the table of that kind with the rows the file holds."""
-        return Table(kind, encode, decode=decode, bound=bound, connection=self._connection)
+        read = None if self._connection is None else self._read
+        return Table(kind, encode, decode=decode, bound=bound, read=read)
 
     def begin(self) -> Transaction:
         """Return an empty transaction."""
         return Transaction(self)
+
+    def write(
+        self, puts: list[tuple[Table[Any], str, Any]], deletes: list[tuple[Table[Any], str]]
+    ) -> None:
+        """Put these changes on disk in one piece, with those made before and soon after."""
+        if self._connection is not None:
+            # Encoded before anything changes: what can't be, is refused.
+            written = {(t.kind, key): orjson.dumps(t.encode(row)) for t, key, row in puts}
+            self._pending |= written
+            self._pending |= {(t.kind, key): None for t, key in deletes}
+            self._made += 1
+
+    async def kept(self) -> None:
+        """Return once everything that changed so far is on disk."""
+        made = self._made
+        if self._saved < made:
+            # Whoever else acts in this turn of the loop shares the commit of the first.
+            await asyncio.sleep(0)
+            if self._saved < made:
+                self.settle()
 
     def delete_late(self, table: Table[T], key: str) -> None:
         """Have the row gone from memory now and from the file soon.
@@ -160,28 +187,23 @@ class Store:
         """
         table.rows.pop(key, None)
         if self._connection is not None:
-            self._late.append((table.kind, key))
-            if len(self._late) >= _LATE_MAX:
+            self._pending[table.kind, key] = None
+            if len(self._pending) >= _LATE_MAX:
                 self.settle()
 
     def settle(self) -> None:
-        """Have everything on disk that was left for later."""
-        if self._late:
-            self.write([], [])
-
-    def write(
-        self, puts: list[tuple[Table[Any], str, Any]], deletes: list[tuple[Table[Any], str]]
-    ) -> None:
-        """Put these changes on disk in one database transaction."""
-        if self._connection is None:
+        """Have all changes so far on disk, in one database transaction."""
+        if self._connection is None or not self._pending:
             return
-        rows = [(t.kind, key, orjson.dumps(t.encode(row))) for t, key, row in puts]
-        gone = [*((t.kind, key) for t, key in deletes), *self._late]
+        rows = [(*name, row) for name, row in self._pending.items() if row is not None]
+        gone = [name for name, row in self._pending.items() if row is None]
         with self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_PUT, rows)
             connection.executemany("DELETE FROM entry WHERE kind = ? AND key = ?", gone)
-        self._late.clear()
+        # Where the disk was full, they wait on, and whoever waits for them is told so.
+        self._pending.clear()
+        self._saved = self._made
 
     def close(self) -> None:
         """Let go of the file."""
@@ -189,6 +211,11 @@ class Store:
             self.settle()
             self._connection.close()
             self._connection = None
+
+    def _read(self, query: str, *values: str) -> Iterator[tuple[Any, ...]]:
+        self.settle()
+        assert self._connection is not None  # noqa: S101 - for the type checker.
+        return self._connection.execute(query, values)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -199,5 +226,8 @@ def _open(path: Path) -> sqlite3.Connection:
     # NORMAL survives a killed process; only a power cut may cost the last commits,
     # which is fair for a sandbox and several times faster.
     connection.execute("PRAGMA synchronous = NORMAL")
+    # 32 MB of changes before they are put into the file's own pages, most of them several
+    # times until then.
+    connection.execute("PRAGMA wal_autocheckpoint = 8000")
     connection.execute(_SCHEMA)
     return connection

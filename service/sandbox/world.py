@@ -2,7 +2,7 @@
 
 `record` writes a payment's new state, its ledger lines, the webhooks it causes and the
 answer that the merchant is about to get in one transaction, so that a killed process
-has either done all of it or nothing.
+has either done all of it or nothing. Who tells of it waits for `store.kept` first.
 """
 
 import heapq
