@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 
 def utc_now() -> datetime:
@@ -36,6 +37,8 @@ class Clock:
         self._watchers.append(watcher)
 
 
+# One event's instant stands in its webhook, its line of the ledger and every look at it.
+@lru_cache(maxsize=1024)
 def as_text(instant: datetime) -> str:
     """Write an instant as Vipps does: UTC, milliseconds, `Z`."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

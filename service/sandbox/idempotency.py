@@ -48,13 +48,18 @@ class Idempotency:
         if earlier is not None and earlier.fingerprint != fingerprint:
             raise refusal(conflict_code, "The Idempotency-Key was used for another request.")
         if earlier is None:
-            earlier = self._first(call, operate, name=name, media_type=media_type)
+            earlier = self._first(call, operate, kept_as=(name, fingerprint), media_type=media_type)
         return Response(earlier.body, earlier.status, media_type=earlier.media_type)
 
     def _first(
-        self, call: Call, operate: Callable[[], Outcome], *, name: str, media_type: str
+        self,
+        call: Call,
+        operate: Callable[[], Outcome],
+        *,
+        kept_as: tuple[str, str],
+        media_type: str,
     ) -> Answer:
-        fingerprint = _fingerprint(call)
+        name, fingerprint = kept_as
         try:
             status, body, act = operate()
         except Refused as refused:

@@ -127,9 +127,10 @@ def authorized(payment: Payment, now: datetime, *, card: str = DEFAULT_CARD) -> 
         raise refusal(6230)
     _must_be_open(payment)
     key = payment.events[0].idempotency_key
-    after = _with_event(payment, "AUTHORIZED", payment.amount_minor, at=now, key=key)
+    event = _event(payment, "AUTHORIZED", payment.amount_minor, at=now, key=key)
     return replace(
-        after,
+        payment,
+        events=(*payment.events, event),
         state=State.AUTHORIZED,
         is_authorizing=False,
         settles_at=None,
@@ -272,8 +273,14 @@ def _capture_until(payment: Payment) -> datetime:
 def _with_event(
     payment: Payment, name: str, amount_minor: int, *, at: datetime, key: str | None = None
 ) -> Payment:
+    event = _event(payment, name, amount_minor, at=at, key=key)
+    return replace(payment, events=(*payment.events, event))
+
+
+def _event(
+    payment: Payment, name: str, amount_minor: int, *, at: datetime, key: str | None = None
+) -> PaymentEvent:
     # Each operation has its own pspReference. Deriving it needs no counter that would have
     # to survive a restart; the instant keeps a reused reference of a fresh sandbox apart.
     psp_reference = derived_uuid(payment.key, at.isoformat(), len(payment.events), name)
-    event = PaymentEvent(name, psp_reference, amount_minor, at, key)
-    return replace(payment, events=(*payment.events, event))
+    return PaymentEvent(name, psp_reference, amount_minor, at, key)
