@@ -7,9 +7,12 @@ import pytest
 from reportlab.pdfbase import pdfmetrics
 
 from service.documents.serving import Span, span_of
+from service.ledger.book import Book
 from service.ledger.documents import CHUNK_BYTES, keep_document
+from service.ledger.types import Ask
 from service.pages.languages import LANGUAGES
 from service.pages.paper import _PLAIN
+from service.store.tables import InvoiceRecord
 from tests.builders import ONLY_SQLITE, REFERENCE
 from tests.service.pages.visiting import Visitor, a_line
 
@@ -19,7 +22,10 @@ PDF = b"%PDF-1.7\n" + bytes(range(256)) * 1200  # three pieces
 
 
 def _upload(visitor: Visitor, content: bytes = PDF) -> None:
-    visitor.desk.act(lambda book, invoice, ask: keep_document(book, invoice, content, ask) and None)
+    def keep(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
+        keep_document(book, invoice, content, ask)
+
+    visitor.desk.act(keep)
 
 
 async def _get(visitor: Visitor, **headers: str) -> httpx.Response:
