@@ -28,8 +28,8 @@ demo: $(STAMP) ## Play a whole story in the terminal, in under a minute
 test: $(STAMP) ## Run every test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-torture: $(STAMP) ## Run for hours: 100 000 random histories, 1 000 kills on each database
-	$(BIN)/python -m tests.torture --histories 100000 --kills 1000
+torture: $(STAMP) ## Run for hours: random histories, kills, and a feed that many write to
+	$(BIN)/python -m tests.torture --histories 100000 --kills 1000 --feed-events 100000
 
 check: $(STAMP) ## Check format, lint, types, imports, and the two cores' coverage
 	$(BIN)/ruff format --check $(CODE)

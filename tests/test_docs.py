@@ -26,6 +26,7 @@ RUN_BY = {
     "make run": ".ci/run, but for `make run`, which is `betalbar serve --samples`: test_serving.py",
     "API=": "tests/service/cli/test_serving.py",
     "curl -s $API/v1/subscriptions": "tests/service/cli/test_serving.py",
+    "# As pages": "tests/service/cli/test_serving.py",
 }
 
 # Defaults that the settings compute, as a reader is told them.

@@ -2,7 +2,8 @@
 
 Histories: random lives of invoices while webhooks get lost, doubled, late and shuffled, each
 ending where Vipps's logs end (I4). Kills: SIGKILL at random instants under load (I12), of one
-process on SQLite, then of three on a PostgreSQL that crashes now and then itself.
+process on SQLite, then of three on a PostgreSQL that crashes now and then itself. Feed: eight
+writers and a reader that stops and starts (I8), on both.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from random import SystemRandom
 
 from service.store.db import Database
 from service.store.schema import migrate
+from tests.feed_writers import prove
+from tests.flows.own_postgresql import own_postgresql
 from tests.histories import CROWD, play
 
 
@@ -39,6 +42,29 @@ def torture_histories(count: int, *, seed: int) -> list[str]:
     return wrong
 
 
+def torture_feed(count: int, *, seed: int) -> list[str]:
+    """Read a feed of so many events while it is written; return what is wrong."""
+    wrong = list[str]()
+    with (
+        tempfile.TemporaryDirectory(prefix="betalbar-feed-") as folder,
+        own_postgresql() as server,
+    ):
+        for url in (f"sqlite:///{folder}/feed.db", server.url):
+            database = Database(url)
+            migrate(database)
+            database.dispose()
+            started = time.monotonic()
+            reader = prove(url, count, seed=seed)
+            wrong += reader.wrong
+            seconds = time.monotonic() - started
+            print(
+                f"feed: {reader.events} events on {url.partition(':')[0]} in {seconds:.0f} s, "
+                f"{reader.restarts} breaks, {len(reader.wrong)} wrong {reader.wrong[:5]}",
+                flush=True,
+            )
+    return wrong
+
+
 def torture_by_kills(count: int, *options: str, seed: int) -> int:
     """Kill so often; return the exit code of what judged the rest."""
     command = [sys.executable, "-m", "tests.flows.kills", f"--kills={count}", f"--seed={seed}"]
@@ -50,12 +76,14 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--histories", type=int, default=100_000)
     options.add_argument("--kills", type=int, default=1_000, help="on each kind of database")
+    options.add_argument("--feed-events", type=int, default=100_000, help="on each database")
     options.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     chosen = options.parse_args()
     print(f"torture: --seed {chosen.seed}", flush=True)
     wrong = torture_histories(chosen.histories, seed=chosen.seed) if chosen.histories else []
     if chosen.histories:
         print("\n".join(wrong) or "every history ended where Vipps's log did", flush=True)
+    wrong += torture_feed(chosen.feed_events, seed=chosen.seed) if chosen.feed_events else []
     killed = 0
     if chosen.kills:
         killed |= torture_by_kills(chosen.kills, seed=chosen.seed)

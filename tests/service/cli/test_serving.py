@@ -123,6 +123,21 @@ def test_serve_stopped_by_sigterm_ends_with_zero_and_nothing_lost(tmp_path: Path
         assert again.key == one.key
 
 
+def test_serve_stopped_by_sigterm_ends_its_streams_in_good_order(tmp_path: Path) -> None:
+    """A reader is not cut off in the middle: the stream ends, and is resumed with the next one."""
+    with served(tmp_path) as one:
+        address = f"{one.url}/v1/events/stream"
+        with httpx.stream("GET", address, headers=_headers(one), timeout=15) as stream:
+            lines = stream.iter_lines()
+            first = next(lines)
+            one.process.send_signal(signal.SIGTERM)
+            rest = list(lines)  # one that is cut off is an error here
+        code = one.process.wait(timeout=12)
+
+    assert (first, code) == ("retry: 2000", 0)
+    assert not [line for line in rest if line.startswith("data:")]
+
+
 def test_serve_with_two_processes_and_a_worker_on_postgresql(
     tmp_path: Path, empty_postgres_url: str
 ) -> None:
@@ -172,6 +187,12 @@ def test_readme_examples_with_curl_do_what_they_say(tmp_path: Path) -> None:
     with served(tmp_path) as one:
         script = script.replace("http://127.0.0.1:8080", one.url)
         script = script.replace("bb_sandbox_...", one.key).replace("curl -s", "curl -sS --fail")
+        # A stream has no end of its own.
+        script = re.sub(
+            r"(?m)^(curl .*/v1/events/stream.*)$",
+            r"\1 --max-time 2 2>/dev/null || test $? = 28",
+            script,
+        )
         # A reader types slower than the customer's webhook comes.
         script = re.sub(r"(?m)^# See", "sleep 2\n# See", script)
         ran = subprocess.run(["bash", "-euc", script], capture_output=True, text=True)
@@ -181,6 +202,9 @@ def test_readme_examples_with_curl_do_what_they_say(tmp_path: Path) -> None:
         assert '"trigger":"authorize"' in ran.stdout
         assert '"invoice.captured"' in ran.stdout
         assert '"secret":"whsec_' in ran.stdout
+        assert '"partition":0,"data":{"id":"evt_' in ran.stdout
+        assert '"settledUntil"' in ran.stdout
+        assert '\ndata: {"id":"evt_' in ran.stdout
 
 
 @contextmanager
