@@ -104,6 +104,8 @@ def test_payment_of_another_shop_is_read_too() -> None:
         ("aggregate", None),
         ("aggregate", {}),
         ("pspReference", 1234567890),
+        ("pspReference", "7" * 129),
+        ("pspReference", "\U0001f9fe" * 64),
         ("reference", "a\x00b"),
     ],
 )
@@ -177,6 +179,8 @@ def test_redirect_to_vipps_is_taken(url: str) -> None:
         "",
         None,
         7,
+        "https://api.vipps.no/" + "x" * 2028,
+        'https://api.vipps.no/"',
     ],
 )
 def test_redirect_to_anywhere_else_counts_as_none(url: object) -> None:
