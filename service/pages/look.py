@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
-from service.store.tables import Customer, Invoice, Payment, SalesUnit
+from service.store.tables import Customer, Document, Invoice, Payment, SalesUnit
 from service.vault.vault import page_lookup
 
 # As the vault makes them; anything else is not looked for.
@@ -22,6 +22,7 @@ class Found:
     payments: Sequence[Payment]
     unit: SalesUnit
     customer: Customer | None
+    has_document: bool = False
 
     @property
     def version(self) -> str:
@@ -37,11 +38,13 @@ def find(session: Session, token: str) -> Found | None:
         return None
     invoice = session.get_one(Invoice, invoice_id)
     chain = sa.select(Payment).where(col(Payment.invoice_id) == invoice.id)
+    kept = sa.select(col(Document.id)).where(col(Document.invoice_id) == invoice.id)
     return Found(
         invoice,
         session.scalars(chain.order_by(col(Payment.attempt))).all(),
         session.get_one(SalesUnit, invoice.msn),
         session.get(Customer, invoice.customer_id) if invoice.customer_id else None,
+        session.execute(kept).first() is not None,
     )
 
 

@@ -61,6 +61,7 @@ class InvoiceOnPage:
     lines: Sequence[Line]
     tax: str | None
     document_url: str | None
+    has_document: bool
     authorized: str | None
     captured: str
     refunded: str
@@ -113,6 +114,7 @@ def invoice_on_page(found: Found, language: Language, now: datetime) -> InvoiceO
         lines=[_line(line, currency, language) for line in lines],
         tax=_tax(lines, currency, language),
         document_url=invoice.terms.get("documentUrl"),
+        has_document=found.has_document,
         authorized=written(amounts.authorized) if amounts.authorized else None,
         captured=written(amounts.captured),
         refunded=written(amounts.refunded),
