@@ -47,15 +47,16 @@ service.group_commit      | errors                                     | anyio s
 service.schedule          | settings                                   |
 
 service.vipps             | clock errors kinds webhooks                | httpx orjson
-service.outbox.vetted     | webhooks                                   | aiohttp anyio httpx yarl
-service.outbox.egress     | errors outbox.vetted webhooks              | anyio httpx
+service.outbox.destinations |                                          |
+service.outbox.vetted     | outbox.destinations webhooks               | aiohttp anyio httpx yarl
+service.outbox.egress     | errors outbox.destinations outbox.vetted webhooks | anyio httpx
 service.events.shapes     | store statemachine                         | pydantic typing_extensions
 service.events            | events.shapes outbox statemachine          | orjson pydantic
 service.units             | BASE                                       | orjson sqlalchemy sqlmodel
 
 service.ledger            | BASE events.shapes schedule vipps statemachine webhooks  | orjson sqlalchemy sqlmodel
 service.audit             | BASE ledger webhooks                       | cryptography orjson sqlalchemy sqlmodel
-service.outbox            | BASE events.shapes group_commit outbox.egress statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
+service.outbox            | BASE events.shapes group_commit outbox.destinations outbox.egress statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.feed              | BASE outbox                                | anyio sqlalchemy sqlmodel structlog
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.inbox             | BASE group_commit ledger statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog

@@ -17,6 +17,7 @@ import structlog
 from service.context import Context
 from service.errors import DatabaseAway
 from service.outbox.deliveries import Claimed, Room, claim
+from service.outbox.destinations import PLACES_MAX, PLACES_OF_TROUBLED_MAX
 from service.outbox.egress import Egress
 from service.outbox.fanout import fan_out
 from service.outbox.ping import ping_payload
@@ -110,7 +111,8 @@ class Deliverer:
         at, vault = self._context.clock.now(), self._context.vault
         try:
             letter = _letter(delivery, vault)
-            reply = await post_signed(self._egress, vault, letter, at=at)
+            share = PLACES_MAX if delivery.is_sound else PLACES_OF_TROUBLED_MAX
+            reply = await post_signed(self._egress, vault, letter, at=at, places_max=share)
             self._sent.append(Sent(delivery, reply, at))
         except Exception:
             log.exception("delivery_failed", delivery=delivery.id)

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from service.outbox.vetted import Resolve, SendFailed, system_resolve, vetted_transport
+from service.outbox.destinations import PLACES_MAX, DestinationBusy, Destinations
+from service.outbox.vetted import (
+    Resolve,
+    SendFailed,
+    destination_of,
+    system_resolve,
+    vetted_transport,
+)
 from webhooks import ForbiddenTarget
 from webhooks.addresses import Network
 from webhooks.targets import check_url
@@ -24,6 +31,8 @@ _READ_BYTES_MAX = 16 * 1024
 # What the log of attempts keeps.
 ANSWER_BYTES_MAX = 2 * 1024
 _RETRY_AFTER_CHARACTERS_MAX = 64
+# No failure of the receiver's: nothing was sent, and nothing is held against it.
+BUSY = "destination_busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,8 @@ class Reply:
     """What came of one POST.
 
     `status` is None where no answer came; `answer` is its first 2 KiB, undecoded. `error` is one
-    word: dns, refused, unreachable, disconnected, tls, timeout, forbidden_target or protocol. It
-    may stand beside a status, where the answer's body broke off."""
+    word: dns, refused, unreachable, disconnected, tls, timeout, forbidden_target, protocol, or
+    destination_busy. It may stand beside a status, where the answer's body broke off."""
 
     status: int | None
     answer: bytes = field(repr=False)
@@ -45,29 +54,57 @@ class Reply:
         """Tell whether the receiver said 2xx; what its body then does is of no account."""
         return self.status is not None and 200 <= self.status < 300
 
+    @property
+    def was_tried(self) -> bool:
+        """Tell whether anything was attempted; not where too much is under way to that address."""
+        return self.error != BUSY
+
 
 class Egress:
     """Sends to subscribers' URLs; made by `open_egress`."""
 
     def __init__(
-        self, client: httpx.AsyncClient, *, allow: Sequence[Network], total_s: float
+        self,
+        client: httpx.AsyncClient,
+        destinations: Destinations,
+        *,
+        allow: Sequence[Network],
+        total_s: float,
     ) -> None:
-        """Take a client whose transport vets its connections."""
+        """Take a client whose transport vets its connections, and reports where they lead."""
         self._client = client
+        self._destinations = destinations
         self._allow = allow
         self._total_s = total_s
 
-    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Send one request and return what came of it; network trouble is a reply, too."""
+    async def post(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        places_max: int = PLACES_MAX,
+    ) -> Reply:
+        """Send one request and return what came of it; network trouble is a reply, too.
+
+        Not more than `places_max` are under way to its address, it included."""
         begun = time.monotonic()
         progress = _Progress()
         error: str | None = None
         try:
-            check_url(url, allow=self._allow)
-            async with asyncio.timeout(self._total_s):
-                await self._exchange(url, headers, body, progress)
+            target = check_url(url, allow=self._allow)
+            async with self._destinations.visit(
+                f"{target.host}:{target.port}", places_max=places_max
+            ):
+                if target.address is not None:  # no resolver sees a literal
+                    where = destination_of(target.address, target.port, allow=self._allow)
+                    await self._destinations.arrive(f"{target.host}:{target.port}", where)
+                async with asyncio.timeout(self._total_s):
+                    await self._exchange(url, headers, body, progress)
         except ForbiddenTarget:
             error = "forbidden_target"
+        except DestinationBusy:
+            error = BUSY
         except SendFailed as failure:
             error = failure.kind
         except TimeoutError:
@@ -115,9 +152,13 @@ async def open_egress(
     """Open the way out, for as long as the block runs.
 
     `allow` opens networks that are not public; `resolve` and `tls` replace the machine's."""
+    destinations = Destinations()
     async with (
         vetted_transport(
-            allow=allow, resolve=resolve or system_resolve(), tls=tls or tls_context()
+            allow=allow,
+            resolve=resolve or system_resolve(),
+            tls=tls or tls_context(),
+            destinations=destinations,
         ) as transport,
         httpx.AsyncClient(
             transport=transport,
@@ -127,7 +168,7 @@ async def open_egress(
             headers={"user-agent": "betalbar", "accept": "*/*", "accept-encoding": "identity"},
         ) as client,
     ):
-        yield Egress(client, allow=allow, total_s=total_s)
+        yield Egress(client, destinations, allow=allow, total_s=total_s)
 
 
 def tls_context() -> ssl.SSLContext:

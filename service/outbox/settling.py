@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import SystemRandom
 from typing import Any
 
@@ -17,9 +17,11 @@ from service.outbox.rows import ATTEMPT, DELIVERY, IS_PENDING, LINE_HEAD
 from service.store.tables import DeliveryStatus
 from service.vault import Vault
 from webhooks.health import Verdict
-from webhooks.retry import next_attempt_at, parse_retry_after
+from webhooks.retry import JITTER_SHARE, next_attempt_at, parse_retry_after
 
 _GONE = 410
+# An address that has all hands full mostly has some free again.
+_BUSY_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,12 @@ def settle(
     disabled: for want of a receiver nothing is given up."""
     subscriptions = readiness.lock(session, {each.delivery.subscription_id for each in sent})
     stored = _still_ours(session, sent)
-    ours = [each for each in sent if each.delivery.id in stored]
+    returned = [s for s in sent if s.delivery.id in stored and not s.reply.was_tried]
+    _give_back(session, returned, now, jitter())
+    ours = [s for s in sent if s.delivery.id in stored and s.reply.was_tried]
     if not ours:
-        return Settled(0, has_feed_grown=False)
+        readiness.refresh(session, subscriptions, now=now)
+        return Settled(len(returned), has_feed_grown=False)
     attempts = [_attempt(vault, each, stored[each.delivery.id].attempts + 1) for each in ours]
     # Asked for because only then are many rows sent as one statement.
     session.execute(sa.insert(ATTEMPT).returning(ATTEMPT.c.number), attempts).all()
@@ -79,7 +84,21 @@ def settle(
     _wake_lines(session, [*failed, *(each.delivery.id for each in accepted)])
     has_grown = health.store(session, vault, subscriptions, changes, now=now, jitter=jitter())
     readiness.refresh(session, subscriptions, now=now)
-    return Settled(len(ours), has_grown)
+    return Settled(len(ours) + len(returned), has_grown)
+
+
+def _give_back(session: Session, returned: Sequence[Sent], now: datetime, jitter: float) -> None:
+    """Put off what was not sent, since its address has all hands full: that is no try."""
+    if not returned:
+        return
+    at = now + timedelta(seconds=_BUSY_WAIT_S * (1 + JITTER_SHARE * jitter))
+    session.execute(
+        sa.update(DELIVERY)
+        .where(DELIVERY.c.id.in_([each.delivery.id for each in returned]))
+        .values(lease=None, next_attempt_at=at)
+    )
+    resting = (each.delivery for each in returned if not each.delivery.is_sound)
+    readiness.rest(session, {delivery.subscription_id: at for delivery in resting})
 
 
 def _answered(each: Sent) -> Answered:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from service.errors import Conflict
+from service.outbox.destinations import PLACES_MAX
 from service.outbox.egress import Egress, Reply
 from service.vault import Vault
 from webhooks import standard
@@ -26,10 +27,17 @@ class Letter:
     body: bytes = field(repr=False)
 
 
-async def post_signed(egress: Egress, vault: Vault, letter: Letter, *, at: datetime) -> Reply:
+async def post_signed(
+    egress: Egress,
+    vault: Vault,
+    letter: Letter,
+    *,
+    at: datetime,
+    places_max: int = PLACES_MAX,
+) -> Reply:
     """Sign a body for this attempt and send it; `v1` for each living secret, then `v1a`.
 
-    Raises: SealBroken."""
+    `places_max` is as for `Egress.post`. Raises: SealBroken."""
     url = vault.open(letter.sealed_url, place=url_place(letter.subscription_id))
     headers = standard.sign(
         webhook_id=letter.event_id,
@@ -39,7 +47,7 @@ async def post_signed(egress: Egress, vault: Vault, letter: Letter, *, at: datet
         signing_keys=(vault.signing_key,),
     )
     headers["content-type"] = "application/json"
-    return await egress.post(url.decode(), headers=headers, body=letter.body)
+    return await egress.post(url.decode(), headers=headers, body=letter.body, places_max=places_max)
 
 
 def seal_secret(vault: Vault, subscription_id: str, secret: str) -> bytes:

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_network
 from typing import Any
 
 import aiohttp
@@ -18,8 +19,9 @@ import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from service.outbox.destinations import Destinations
 from webhooks import ForbiddenTarget
-from webhooks.addresses import Network
+from webhooks.addresses import Address, Network, is_allowed
 from webhooks.targets import check_url, vet_for
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -32,8 +34,8 @@ _LOOKUPS_MAX = 32
 # Below the five seconds of Node and uvicorn: who reuses a connection just as it is closed gets no
 # answer, and a POST is not repeated on the spot.
 _KEEPALIVE_S = 4
-_CONNECTIONS_MAX = 100
-# One host's share of them; many merchants may well sit behind one.
+# To one host; many merchants may well sit behind one. There is no limit over all hosts, whose
+# bound are the places of the deliverer: in such a queue the healthy would wait for the dead.
 _CONNECTIONS_PER_HOST_MAX = 32
 _BUFFER_BYTES = 16 * 1024
 _HEADERS_MAX = 100
@@ -65,34 +67,40 @@ def system_resolve() -> Resolve:
 
 @asynccontextmanager
 async def vetted_transport(
-    *, allow: Sequence[Network], resolve: Resolve, tls: ssl.SSLContext
+    *,
+    allow: Sequence[Network],
+    resolve: Resolve,
+    tls: ssl.SSLContext,
+    destinations: Destinations,
 ) -> AsyncIterator[httpx.AsyncBaseTransport]:
     """Open a transport that reaches public addresses and those in `allow`.
+
+    Where a request leads is told to `destinations`, which may turn it away.
 
     One session per scheme, because plain http is held to `allow` on each connection and a
     connector does not tell its resolver the scheme."""
     async with (
-        _session("https", allow, resolve, tls) as https,
-        _session("http", allow, resolve, tls) as http,
+        _session("https", _VettingResolver("https", allow, resolve, destinations), tls) as https,
+        _session("http", _VettingResolver("http", allow, resolve, destinations), tls) as http,
     ):
         yield _Transport({"https": https, "http": http})
 
 
 def _session(
-    scheme: str, allow: Sequence[Network], resolve: Resolve, tls: ssl.SSLContext
+    scheme: str, resolver: "_VettingResolver", tls: ssl.SSLContext
 ) -> aiohttp.ClientSession:
     def open_socket(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
         family, kind, protocol, _, address = info
         # The last word, on the address itself; a literal in a URL meets no resolver.
-        check_url(_literal_url(scheme, address[0], address[1]), allow=allow)
+        check_url(_literal_url(scheme, address[0], address[1]), allow=resolver.allow)
         return socket.socket(family, kind, protocol)
 
     connector = aiohttp.TCPConnector(
         ssl=tls,
-        resolver=_VettingResolver(scheme, allow, resolve),
+        resolver=resolver,
         socket_factory=open_socket,
         use_dns_cache=False,
-        limit=_CONNECTIONS_MAX,
+        limit=0,
         limit_per_host=_CONNECTIONS_PER_HOST_MAX,
         keepalive_timeout=_KEEPALIVE_S,
     )
@@ -111,14 +119,24 @@ def _session(
 class _VettingResolver(AbstractResolver):
     """Answers with a name's addresses when every one of them may be connected to."""
 
-    def __init__(self, scheme: str, allow: Sequence[Network], resolve: Resolve) -> None:
-        self._scheme, self._allow, self._resolve = scheme, allow, resolve
+    def __init__(
+        self,
+        scheme: str,
+        allow: Sequence[Network],
+        resolve: Resolve,
+        destinations: Destinations,
+    ) -> None:
+        self._scheme, self.allow, self._resolve = scheme, allow, resolve
+        self._destinations = destinations
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        target = check_url(f"{self._scheme}://{host}:{port}/", allow=self._allow)
-        vetted = vet_for(target, await self._resolve(host), allow=self._allow)
+        target = check_url(f"{self._scheme}://{host}:{port}/", allow=self.allow)
+        vetted = vet_for(target, await self._resolve(host), allow=self.allow)
+        # Whichever of them is taken: a name that answers in turns is one destination.
+        where = destination_of(min(vetted, key=str), port, allow=self.allow)
+        await self._destinations.arrive(f"{host}:{port}", where)
         return [
             ResolveResult(
                 hostname=host,
@@ -170,6 +188,15 @@ class _Answer(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         # Gives the connection back where the body was read to its end, else closes it.
         self._answer.close()
+
+
+def destination_of(address: Address, port: int, *, allow: Sequence[Network]) -> str:
+    """Return what counts as one destination: a public IPv4 address, or a /64 of IPv6.
+
+    In a network that the operator has opened, each port is one: there it is known what is what."""
+    if is_allowed(address, allow):
+        return f"{address} {port}"
+    return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
 
 
 @contextmanager

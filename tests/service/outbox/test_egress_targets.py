@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.outbox.destinations import Destinations
 from service.outbox.egress import Egress, Reply, open_egress, tls_context
 from service.outbox.vetted import SendFailed, vetted_transport
 from tests.fake_merchant import FakeMerchant, serve
@@ -109,7 +110,9 @@ async def test_post_connects_to_the_vetted_answer_and_asks_once() -> None:
 async def test_transport_given_a_literal_vets_the_very_address(url: str) -> None:
     """Should a URL ever pass the first check, the address itself is still looked at."""
     async with (
-        vetted_transport(allow=(), resolve=Names([]), tls=tls_context()) as transport,
+        vetted_transport(
+            allow=(), resolve=Names([]), tls=tls_context(), destinations=Destinations()
+        ) as transport,
         httpx.AsyncClient(transport=transport) as client,
     ):
         with pytest.raises(SendFailed) as caught:
