@@ -21,7 +21,7 @@ from service.outbox.destinations import PLACES_MAX, PLACES_OF_TROUBLED_MAX
 from service.outbox.egress import Egress
 from service.outbox.fanout import fan_out
 from service.outbox.ping import ping_payload
-from service.outbox.places import Places
+from service.outbox.places import SLOW_S, Places
 from service.outbox.settling import Sent, settle
 from service.outbox.signing import Letter, post_signed
 from service.vault import Vault
@@ -114,6 +114,8 @@ class Deliverer:
             share = PLACES_MAX if delivery.is_sound else PLACES_OF_TROUBLED_MAX
             reply = await post_signed(self._egress, vault, letter, at=at, places_max=share)
             self._sent.append(Sent(delivery, reply, at))
+            is_well = reply.is_accepted and reply.latency_ms < SLOW_S * 1000
+            self._places.learn(delivery.subscription_id, is_well=is_well)
         except Exception:
             log.exception("delivery_failed", delivery=delivery.id)
             self._places.leave([delivery])

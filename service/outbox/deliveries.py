@@ -47,7 +47,7 @@ class Claimed:
     position: int
     lease: str
     created_at: datetime
-    is_sound: bool  # its subscription was healthy when it was claimed
+    is_sound: bool  # its subscription's last answer was a 2xx
     url: bytes = field(repr=False)
     secrets: bytes = field(repr=False)
     payload: bytes = field(repr=False)
@@ -62,40 +62,47 @@ class Claimed:
 class Room:
     """How much one process can take on now.
 
-    `sound` and `troubled` are the places left for healthy subscriptions and for all others;
-    `in_hand` counts what it is sending, by subscription; those that are `closed` get no more."""
+    `sound` and `troubled` are the places left for subscriptions whose last answer was a 2xx, and
+    for all others; `in_hand` counts what it is sending, by subscription; those that are `closed`
+    get no more. Who is not `trusted` gets one at a time (None: all are), and nothing at all where
+    there is room for the trusted only."""
 
     sound: int
     troubled: int
     in_hand: Mapping[str, int] = field(default_factory=dict)
     closed: Collection[str] = ()
+    trusted: Collection[str] | None = None
+    is_for_trusted_only: bool = False
 
 
 def claim(session: Session, *, now: datetime, lease_s: float, room: Room) -> list[Claimed]:
     """Lease deliveries that are due and may go, as many as there is room for, and return them.
 
     In a line (an invoice, for one subscription) only the earliest pending may, unless the
-    subscription is not in order or the delivery was asked for again. A subscription that is not
-    healthy has one under way at a time: an unverified one the first of its line, its ping; a
+    subscription is not in order or the delivery was asked for again. A subscription whose last try
+    failed has one under way at a time: an unverified one the first of its line, its ping; a
     parked one the oldest. The leases share one token; `settle` knows them by it."""
     lease_until = now + timedelta(seconds=lease_s)
     looked_at: list[str] = []
     taken: list[tuple[Row, Row]] = []
+    sound: set[str] = set()
     rests: dict[str, datetime | None] = {}
     for is_sound, places in ((True, room.sound), (False, room.troubled)):
         for subscription in _ready(session, now, room, is_sound=is_sound, limit=places):
-            share = min(places, _left(room, subscription))
+            is_healthy = subscription.status == SubscriptionStatus.HEALTHY
+            share = min(places, _left(room, subscription.id) if is_healthy else 1)
             chosen = _chosen(session, subscription, share, now)
-            if not is_sound:
-                rests[subscription.id] = chosen.rests_until or (
-                    lease_until if chosen.rows else None
-                )
+            if is_sound:
+                sound.add(subscription.id)
+            if not is_healthy:  # one at a time, whichever process has it
+                under_way_until = lease_until if chosen.rows else None
+                rests[subscription.id] = chosen.rests_until or under_way_until
             looked_at.append(subscription.id)
             taken += [(row, subscription) for row in chosen.rows]
             places -= len(chosen.rows)
             if places <= 0:
                 break
-    claimed = _lease(session, taken, lease_until)
+    claimed = _lease(session, taken, sound, lease_until)
     readiness.rest(session, rests)
     readiness.refresh(session, looked_at, now=now)
     return claimed
@@ -107,22 +114,18 @@ def _ready(
     """Return subscriptions that have waited longest, locked, without those another works on."""
     if limit <= 0:
         return ()
-    status = SUBSCRIPTION.c.status
-    is_healthy = status == SubscriptionStatus.HEALTHY
-    others = [each for each in SubscriptionStatus if each != SubscriptionStatus.HEALTHY]
-    at_most = _in_hand_max(is_sound)
-    full = {key for key, held in room.in_hand.items() if held >= at_most}
-    return session.execute(
+    full = {key for key in room.in_hand if _left(room, key) <= 0}
+    ready = (
         sa.select(
             SUBSCRIPTION.c.id,
-            status,
+            SUBSCRIPTION.c.status,
             SUBSCRIPTION.c.is_in_order,
             SUBSCRIPTION.c.deleted_at,
             SUBSCRIPTION.c.url,
             SUBSCRIPTION.c.secrets,
         )
         .where(
-            is_healthy if is_sound else status.in_(others),
+            _IS_SOUND if is_sound else _IS_TROUBLED,
             SUBSCRIPTION.c.ready_at <= now,
             SUBSCRIPTION.c.id.not_in(sorted(full.union(room.closed))),
         )
@@ -130,16 +133,25 @@ def _ready(
         .limit(min(limit, _SUBSCRIPTIONS_MAX))
         # Its key stays, so that the fan-out may point to it meanwhile.
         .with_for_update(skip_locked=True, key_share=True)
-    ).all()
+    )
+    if is_sound and room.is_for_trusted_only:
+        ready = ready.where(SUBSCRIPTION.c.id.in_(sorted(room.trusted or ())))
+    return session.execute(ready).all()
 
 
-def _in_hand_max(is_sound: bool) -> int:
-    return IN_HAND_PER_SUBSCRIPTION_MAX if is_sound else 1
+_STATUS = SUBSCRIPTION.c.status
+_IS_SOUND = sa.and_(_STATUS == SubscriptionStatus.HEALTHY, SUBSCRIPTION.c.failures == 0)
+# Every status is named, so that the index finds each at its place.
+_IS_TROUBLED = sa.and_(
+    _STATUS.in_(list(SubscriptionStatus)),
+    sa.or_(_STATUS != SubscriptionStatus.HEALTHY, SUBSCRIPTION.c.failures > 0),
+)
 
 
-def _left(room: Room, subscription: Row) -> int:
-    is_sound = subscription.status == SubscriptionStatus.HEALTHY
-    return _in_hand_max(is_sound) - room.in_hand.get(subscription.id, 0)
+def _left(room: Room, subscription_id: str) -> int:
+    is_trusted = room.trusted is None or subscription_id in room.trusted
+    at_most = IN_HAND_PER_SUBSCRIPTION_MAX if is_trusted else 1
+    return at_most - room.in_hand.get(subscription_id, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +264,12 @@ def _end(session: Session, subscription_id: str, now: datetime) -> None:
     )
 
 
-def _lease(session: Session, taken: Sequence[tuple[Row, Row]], until: datetime) -> list[Claimed]:
+def _lease(
+    session: Session,
+    taken: Sequence[tuple[Row, Row]],
+    sound: Collection[str],
+    until: datetime,
+) -> list[Claimed]:
     if not taken:
         return []
     lease = new_id("lease")
@@ -275,7 +292,7 @@ def _lease(session: Session, taken: Sequence[tuple[Row, Row]], until: datetime) 
             position=delivery.position,
             lease=lease,
             created_at=delivery.created_at,
-            is_sound=subscription.status == SubscriptionStatus.HEALTHY,
+            is_sound=subscription.id in sound,
             url=subscription.url,
             secrets=subscription.secrets,
             payload=payloads.get(delivery.event_id, b""),
