@@ -1,7 +1,9 @@
 """Where an event may go: names that turn, addresses inside, certificates."""
 
+import asyncio
 import ssl
 from collections.abc import Sequence
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -184,6 +186,104 @@ async def test_post_to_an_unknown_authority_is_a_tls_error(tmp_path: Path) -> No
         reply = await _post(egress, f"https://merchant.example:{port}/")
 
     assert (reply.status, reply.error) == (None, "tls")
+
+
+async def test_post_to_an_expired_certificate_is_a_tls_error(tmp_path: Path) -> None:
+    """A certificate that I forgot to renew is not good enough; the log says it is TLS."""
+    server_tls, client_tls = certificate(
+        tmp_path, "merchant.example", ends_in=timedelta(seconds=-1)
+    )
+
+    async with (
+        raw_server(saying(_CLOSE), tls=server_tls) as port,
+        open_egress(allow=LOOPBACK, resolve=Names(["127.0.0.1"]), tls=client_tls) as egress,
+    ):
+        reply = await _post(egress, f"https://merchant.example:{port}/")
+
+    assert (reply.status, reply.error) == (None, "tls")
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_post_to_a_server_of_tls_1_1_is_a_tls_error(tmp_path: Path) -> None:
+    """What only speaks an outdated protocol is not spoken to."""
+    server_tls, lenient = certificate(tmp_path, "merchant.example")
+    server_tls.maximum_version = ssl.TLSVersion.TLSv1_1
+    for context in (server_tls, lenient):
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    ours = tls_context()
+    ours.load_verify_locations(tmp_path / "merchant.example.pem")
+
+    replies = []
+    async with raw_server(saying(_CLOSE), tls=server_tls) as port:
+        for client_tls in (lenient, ours):
+            names = Names(["127.0.0.1"])
+            async with open_egress(allow=LOOPBACK, resolve=names, tls=client_tls) as egress:
+                replies.append(await _post(egress, f"https://merchant.example:{port}/"))
+
+    # A server that finds no common version may just hang up.
+    assert [reply.status for reply in replies] == [200, None]
+    assert replies[1].error in ("tls", "unreachable")
+
+
+async def test_post_with_a_netrc_sends_nobodys_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password that another program keeps for a host never leaves with an event."""
+    merchant = FakeMerchant()
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login operator password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    async with serve(merchant) as url, open_egress(allow=LOOPBACK) as egress:
+        reply = await _post(egress, url)
+
+    assert reply.is_accepted
+    assert "authorization" not in merchant.received[0].headers
+
+
+async def test_post_to_a_name_whose_server_never_answers_ends_at_the_deadline() -> None:
+    """A name server that hangs holds up an attempt for the total time and no longer."""
+
+    async def hang(_host: str) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return []
+
+    async with open_egress(resolve=hang, total_s=0.2) as egress:
+        reply = await _post(egress, "https://merchant.example/")
+
+    assert (reply.status, reply.error) == (None, "timeout")
+    assert reply.latency_ms < 3_000
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "fe80::1",
+        "fc00::1",
+        "fec0::1",
+        "fd00:ec2::254",
+        "::127.0.0.1",
+        "::ffff:0:7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::7f00:1",
+        "100::1",
+        "2001:0:7f00:1::1",
+        "2001:db8::1",
+        "2002:7f00:1::1",
+        "2606:2800:21f:cb07:0:5efe:7f00:1",
+        "3fff::1",
+        "5f00::1",
+        "ff02::1",
+    ],
+)
+async def test_post_to_a_special_ipv6_address_connects_nowhere(address: str) -> None:
+    """What IPv6 has set apart, or hides an IPv4 address in, is refused as literal and as answer."""
+    async with open_egress(resolve=Names([address])) as egress:
+        literal = await _post(egress, f"https://[{address}]/")
+        named = await _post(egress, "https://merchant.example/")
+
+    assert [literal.error, named.error] == ["forbidden_target"] * 2
 
 
 def test_tls_context_refuses_what_is_older_than_1_2() -> None:
