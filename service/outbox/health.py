@@ -86,7 +86,7 @@ def store(
     readiness.rest(session, rests)
     _set_free(session, moved)
     told = [k for k, c in moved.items() if c.before.status != c.after.status]
-    told = [k for k in told if moved[k].after.status in _TOLD]
+    told = [k for k in told if moved[k].after.status in _TOLD and rows[k].deleted_at is None]
     for key in sorted(told, key=lambda each: (rows[each].msn, each)):
         _tell(session, vault, rows[key], moved[key].after, now)
     return bool(told)

@@ -56,6 +56,7 @@ def refresh(session: Session, ids: Collection[str], *, now: datetime) -> None:
 
 def announce(session: Session, ids: Collection[str], *, now: datetime) -> None:
     """Make ready at once who has just been given something due; who rests, after the rest."""
+    lock(session, ids)  # an update of many locks them in an order of its own
     at = sa.case((SUBSCRIPTION.c.rests_until > now, SUBSCRIPTION.c.rests_until), else_=now)
     session.execute(
         sa.update(SUBSCRIPTION)
