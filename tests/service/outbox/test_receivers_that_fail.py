@@ -48,8 +48,8 @@ async def test_deliverer_of_a_receiver_that_comes_back_sends_its_queue_in_order(
         shop.wake.events.set()
         while shop.subscription(key).status != SubscriptionStatus.DEGRADED:
             tries = len(shop.all(Attempt))
+            shop.later(seconds=75)  # past the schedule's first two steps
             await until(lambda: len(shop.all(Attempt)) > tries)  # noqa: B023 - awaited here
-            shop.later(seconds=8)
         await until(lambda: len(other.received) == 1)
         is_up.set()
         shop.later(minutes=2)
