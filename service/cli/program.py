@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from service.cli import audit, demo, keys, reconciling, sales_units, serving, users, webhooks
+from service.cli import (
+    audit,
+    demo,
+    events,
+    keys,
+    reconciling,
+    sales_units,
+    serving,
+    users,
+    webhooks,
+)
 from service.cli.output import complain
 from service.errors import SchemaOutdated, ServiceError, SettingsInvalid
 
@@ -57,6 +67,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(sales_units.app, name="sales-units")
 app.add_typer(users.app, name="users")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(events.app, name="events")
 app.command()(reconciling.reconcile)
 app.add_typer(audit.app, name="audit")
 
