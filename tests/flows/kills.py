@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,7 +153,7 @@ def kill_at_random(
         victim.kill()
         victim.start()
         if number % _SAY_EVERY == 0:
-            print(f"kills: {number}, PostgreSQL ended {crashes} times", flush=True)
+            print(f"kills: {number} of processes, {crashes} of PostgreSQL", flush=True)
     for child in service:
         _wait_up(child, may_have_ended=crashes > 0)
     return crashes
@@ -173,11 +173,17 @@ def _wait_up(child: Child, *, may_have_ended: bool) -> None:
 
 
 def torture(
-    stack: Stack, *, kills: int, seed: int, server: OwnPostgresql | None = None
+    stack: Stack,
+    *,
+    kills: int,
+    seed: int,
+    server: OwnPostgresql | None = None,
+    before_rest: Callable[[Stack], None] = lambda _: None,
 ) -> list[str]:
     """Kill so often under load, let it come to rest, and return what is wrong.
 
-    `server`: what the stack's database is on, where that shall crash, too."""
+    `server`: what the stack's database is on, where that shall crash, too. `before_rest` may
+    shorten what is waited for."""
     print(f"kills: seed {seed}, {kills} kills of {len(stack.service)} process(es)", flush=True)
     shop = stack.subscribe()
     stack.phone.set_chaos(**CHAOS, seed=seed)
@@ -187,10 +193,11 @@ def torture(
         crashes = kill_at_random(stack.service, kills=kills, seed=seed, server=server)
     killed = time.monotonic()
     stack.phone.set_chaos()
+    before_rest(stack)
     wrong = rest(stack) + load.failures + judge(stack, load, shop)
     print(
         f"kills: {len(load.invoices)} invoices, {sum(load.acts.values())} acts,"
-        f" {len(shop.app.received)} arrivals; PostgreSQL ended {crashes} times;"
+        f" {len(shop.app.received)} arrivals; {crashes} kills of PostgreSQL;"
         f" {killed - started:.0f} s of kills,"
         f" {time.monotonic() - killed:.0f} s to rest and judge; {len(wrong)} wrong",
         flush=True,
