@@ -2,16 +2,19 @@
 
 import copy
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from service.events.__main__ import main
 from service.events.schemas import all_schemas, broken_promises, event_schema
 from service.outbox.event_types import EVENT_TYPES
+from service.outbox.ping import ping_payload
+from tests.event_contract import check_event
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "events.schema.json"
 
@@ -33,6 +36,15 @@ def test_schema_of_each_type_is_valid_and_complete(event_type: str) -> None:
     references = {text for text in _strings(schema) if text.startswith("#/")}
     assert references == {f"#/$defs/{name}" for name in schema.get("$defs", {})}
     assert schema["properties"]["type"] == {"const": event_type}
+
+
+def test_ping_keeps_to_its_schema() -> None:
+    """Also the event that is in no feed is what is published."""
+    ping = orjson.loads(ping_payload("evt_" + "0" * 26, at=datetime(2026, 11, 22, tzinfo=UTC)))
+
+    check_event(ping)
+    with pytest.raises(ValidationError):
+        check_event({**ping, "extra": 1})
 
 
 def test_schema_of_an_unknown_type_is_an_error() -> None:

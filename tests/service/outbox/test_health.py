@@ -10,6 +10,7 @@ from service.outbox.deliveries import IN_HAND_PER_SUBSCRIPTION_MAX, Claimed
 from service.outbox.egress import Reply
 from service.store.db import Database
 from service.store.tables import Delivery, DeliveryStatus, Event, Subscription, SubscriptionStatus
+from tests.event_contract import check_event
 from tests.service.outbox.builders import ACCEPTED, BUSY, GONE, NOW, Shop, a_shop
 from tests.service.outbox.working import claim_now, settle_as
 from webhooks.health import PROBE_EVERY_S
@@ -27,7 +28,10 @@ def _told(shop: Shop) -> list[dict[str, object]]:
     found = [event for event in shop.all(Event) if event.type.startswith("subscription.")]
     found.sort(key=lambda event: event.position)
     payloads = (shop.vault.open(e.payload, place=f"event:{e.id}:payload") for e in found)
-    return [orjson.loads(payload) for payload in payloads]
+    told = [orjson.loads(payload) for payload in payloads]
+    for event in told:
+        check_event(event)
+    return told
 
 
 def _fail(shop: Shop, *, until: datetime, status: SubscriptionStatus | None = None) -> None:
