@@ -30,6 +30,7 @@ class What(StrEnum):
     """What is due."""
 
     READ = "read"
+    SWEEP = "sweep"  # a read of what was paid, which can wait its turn
     PUSH = "push"
     EXPIRE = "expire"
     WARN = "warn"
@@ -159,7 +160,7 @@ def _reads_when_paid(invoice: InvoiceRecord, payment: PaymentRecord) -> Iterator
     is_open = amounts_of(payment).remaining_to_capture > 0
     at = next_read_when_paid(since, looked_at, is_open=is_open)
     if at is not None:
-        yield Due(What.READ, at, payment)
+        yield Due(What.SWEEP, at, payment)
 
 
 def _warnings(invoice: InvoiceRecord) -> Iterator[Due]:

@@ -11,6 +11,7 @@ from service.ledger.book import Book
 from service.ledger.consequences import ask_again, send_replacement, withdraw_live
 from service.ledger.loaded import live_payment
 from service.ledger.types import Ask
+from service.schedule.reads import spread_s
 from service.store.tables import Invoice, InvoiceRecord
 from statemachine import Trigger
 
@@ -34,9 +35,18 @@ def put_off(session: Session, invoice_id: str, until: datetime) -> None:
 
 
 def _read(book: Book, invoice: InvoiceRecord, due: Due) -> None:
+    _plan_read(book, due, after_s=0.0)
+
+
+def _sweep(book: Book, invoice: InvoiceRecord, due: Due) -> None:
+    name = due.payment.id if due.payment else ""
+    _plan_read(book, due, after_s=spread_s(book.now - due.at, name))
+
+
+def _plan_read(book: Book, due: Due, *, after_s: float) -> None:
     if due.payment is not None:
         due.payment.looked_at = book.now
-        book.plan_read(due.payment)
+        book.plan_read(due.payment, after_s=after_s)
 
 
 def _push(book: Book, invoice: InvoiceRecord, due: Due) -> None:
@@ -89,6 +99,7 @@ def _unconfirmed(book: Book, invoice: InvoiceRecord, due: Due) -> None:
 
 _DO: Mapping[What, Callable[[Book, InvoiceRecord, Due], None]] = {
     What.READ: _read,
+    What.SWEEP: _sweep,
     What.PUSH: _push,
     What.EXPIRE: _expire,
     What.WARN: _warn,

@@ -6,6 +6,7 @@ a minute per reference.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from zlib import crc32
 
 # After a push: people answer within minutes or not for hours.
 _AFTER_PUSH_S: Sequence[int] = (5, 30, 120, 600, 1800, 3600, 7200, 21_600, 43_200)
@@ -17,6 +18,10 @@ DAY = timedelta(days=1)
 # reservation lasts as long.
 _FRESH = timedelta(days=14)
 _REFUNDABLE = timedelta(days=366)
+# So late is no single read, but a pile of them: after an upgrade, or days without the service.
+_LATE = timedelta(hours=1)
+# A hundred thousand are then two a second, behind which nobody's payment has to wait.
+SPREAD = timedelta(hours=12)
 
 
 def next_read_while_live(made_at: datetime, ends_at: datetime, looked_at: datetime) -> datetime:
@@ -37,6 +42,15 @@ def next_read_when_paid(
     if age >= _REFUNDABLE:
         return None
     return looked_at + (DAY if is_open or age < _FRESH else 7 * DAY)
+
+
+def spread_s(late: timedelta, name: str) -> float:
+    """Return how long a sweep's read waits, in seconds, that is late by so much.
+
+    A pile is spread evenly: each by its payment's name, so that it is the same for everybody."""
+    if late <= _LATE:
+        return 0.0
+    return crc32(name.encode()) / 2**32 * SPREAD.total_seconds()
 
 
 def _next_step(since: datetime, steps_s: Sequence[int], now: datetime) -> datetime | None:

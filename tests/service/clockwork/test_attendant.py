@@ -10,13 +10,15 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service.clockwork.attendant import PUT_OFF, Attendant
+from service.schedule.reads import SPREAD
 from service.store.db import Database
-from service.store.tables import Command, Invoice, Transition
+from service.store.tables import Command, Invoice, Payment, Transition
 from tests.builders import NOW, ONLY_POSTGRESQL, ONLY_SQLITE, Desk, VippsPayment, a_desk
 from tests.service.api.shop import take_away
 from tests.service.ledger.checks import broken_rules
 
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 
 
 def _crowd(database: Database, size: int) -> Desk:
@@ -73,6 +75,42 @@ def test_attendant_is_done_when_nothing_is_due(database: Database) -> None:
 
     assert at_first is False
     assert rounds == [True, False, False]
+
+
+def test_pile_of_late_reads_is_spread_over_time(database: Database) -> None:
+    """After an upgrade my paid invoices of years are not all read in the same minute."""
+    desk = a_desk(database)
+    for number in range(40):
+        reference = f"paid-{number:04}"
+        desk.create(reference=reference, creation_hash=reference.encode())
+        vipps = VippsPayment(reference=reference)
+        vipps.happens("CREATED", "AUTHORIZED")
+        desk.report_at_once(*vipps.webhooks())
+        desk.read(vipps)
+    desk.create()
+    desk.report(VippsPayment().happens("CREATED"))
+    desk.settle_commands()
+    _forget_reads(desk)
+    desk.later(days=3)
+    attendant = Attendant(desk.context)
+
+    rounds = [attendant.attend_due() for _ in range(3)]
+
+    reads = desk.all(Command, Command.kind == "read_payment", Command.status == "waiting")
+    waits = sorted(read.next_attempt_at - desk.now() for read in reads)
+    assert rounds == [True, False, False]
+    assert len(reads) == 41
+    assert waits[0] == timedelta()  # the request that the customer can still approve
+    assert SPREAD / 2 < waits[-1] <= SPREAD
+    assert sum(wait < HOUR for wait in waits) < 20
+
+
+def _forget_reads(desk: Desk) -> None:
+    """Leave the database as one from before reads were scheduled, as migration 0002 does."""
+    with desk.context.database.transaction() as session:
+        session.execute(sa.delete(Command).where(col(Command.kind) == "read_payment"))
+        session.execute(sa.update(Payment).values(looked_at=None, unconfirmed_since=None))
+        session.execute(sa.update(Invoice).values(attend_at=col(Invoice.updated_at)))
 
 
 @ONLY_POSTGRESQL

@@ -1,5 +1,6 @@
 """When a payment is read: often where something happens, rarely where nothing does."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -7,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.schedule.reads import DAY, next_read_when_paid, next_read_while_live
+from service.schedule.reads import DAY, next_read_when_paid, next_read_while_live, spread_s
 
 MADE = datetime(2026, 11, 22, 10, tzinfo=UTC)
 _LIVES = st.timedeltas(timedelta(minutes=10), 60 * DAY)
@@ -103,3 +104,17 @@ def test_reservation_that_nobody_ever_settles_is_left_alone_in_the_end() -> None
     )
 
     assert reads[-1] < MADE + 370 * DAY
+
+
+def test_late_reads_are_spread_evenly_and_others_are_not_late() -> None:
+    """A pile is read over half a day; what is due as planned is read at once."""
+    names = [f"pay_{number}" for number in range(2000)]
+
+    in_time = {spread_s(timedelta(hours=1), name) for name in names}
+    late = [spread_s(timedelta(hours=1, seconds=1), name) for name in names]
+
+    by_hour = Counter(int(wait_s // 3600) for wait_s in late)
+    assert in_time == {0.0}
+    assert late == [spread_s(timedelta(days=400), name) for name in names]
+    assert by_hour.keys() == set(range(12))
+    assert max(by_hour.values()) < 2 * min(by_hour.values())
