@@ -338,6 +338,7 @@ _BY_LAST_END = {
     "aborted": ("aborted",),
     "expired": ("soft_dismissed", "expired", "terminated"),
     "terminated": ("terminated", "expired"),
-    "refused": ("terminated",),  # withdrawn before anybody had begun to make it
+    # Withdrawn, or out of time, before anybody had begun to make it.
+    "refused": ("terminated", "expired"),
     "authorized": (),  # nothing but an authorized invoice has such an end
 }

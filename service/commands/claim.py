@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session
 
+from service.commands.outdated import is_outdated
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger.people import open_sealed
@@ -51,7 +52,8 @@ class Claimed:
     """A command as its worker has it; `lease` fences the settlement.
 
     `is_accepted`: Vipps has said yes already, and only its log is still waited for.
-    `is_erased`: the body was about a person who is erased, and is lost with their key."""
+    `is_outdated`: it must not be sent any more as it is, see `outdated`; or it can't be, because the
+    person it was about is erased, and its body is lost with their key."""
 
     id: str
     lease: str
@@ -65,21 +67,23 @@ class Claimed:
     invoice_amount_minor: int
     idempotency_key: str
     is_accepted: bool
-    is_erased: bool
+    is_outdated: bool
     body: dict[str, Any] | None = field(repr=False)
     amount_minor: int | None
     act_id: str | None
     keys: VippsKeys = field(repr=False)
-    last_started_at: datetime | None
+    last_started_at: datetime | None  # of the last call before this one
     awaits_number: bool  # who pays was asked to share it, and it has not come yet
     # Tries that ended: those cut off by a kill say nothing about how Vipps fares.
     tries: int
 
 
-def claim(session: Session, vault: Vault, *, now: datetime, limit: int) -> list[Claimed]:
+def claim(
+    session: Session, vault: Vault, *, now: datetime, business_now: datetime, limit: int
+) -> list[Claimed]:
     """Take up to `limit` due commands: leased, their tries counted, their bodies opened."""
     rows = session.execute(_due(session, now, limit)).all()
-    opened = [(row.id, _open_or_none(session, vault, row)) for row in rows]
+    opened = [(row.id, _open_or_none(session, vault, row, business_now)) for row in rows]
     claimed = [one for _, one in opened if one is not None]
     _lease(session, claimed, now)
     _put_off(session, [key for key, one in opened if one is None], now)
@@ -99,6 +103,10 @@ def _due(session: Session, now: datetime, limit: int) -> sa.Select[Any]:
             invoice.currency,
             invoice.amount_minor.label("invoice_amount_minor"),
             invoice.customer_id,
+            invoice.state.label("invoice_state"),
+            invoice.closing,
+            invoice.payable_until,
+            payment.replacement_flow,
             unit.vipps_keys,
         )
         .join_from(table_of(Command), table_of(Payment), command.payment_id == payment.id)
@@ -151,15 +159,17 @@ def _calls_max() -> sa.Case[int]:
     return sa.case((is_read, READS_MAX), else_=WRITES_MAX)
 
 
-def _open_or_none(session: Session, vault: Vault, row: sa.Row[Any]) -> Claimed | None:
+def _open_or_none(
+    session: Session, vault: Vault, row: sa.Row[Any], business_now: datetime
+) -> Claimed | None:
     """Open a command; None where that fails, so that it holds up no other.
 
     Keys that are no keys, or a body that was changed, may not stop all the rest."""
     try:
-        return _open(session, vault, row)
+        return _open(session, vault, row, business_now)
     except (SealBroken, ValueError, KeyError) as error:
         if isinstance(error, SealBroken) and _is_of_the_erased(session, row):
-            return _open(session, vault, row, is_erased=True)
+            return _open(session, vault, row, business_now, is_erased=True)
         log.error("command_unreadable", command=row.id, reason=type(error).__name__)
         return None
 
@@ -169,7 +179,15 @@ def _is_of_the_erased(session: Session, row: sa.Row[Any]) -> bool:
     return customer is not None and customer.erased_at is not None
 
 
-def _open(session: Session, vault: Vault, row: sa.Row[Any], *, is_erased: bool = False) -> Claimed:
+def _open(
+    session: Session,
+    vault: Vault,
+    row: sa.Row[Any],
+    business_now: datetime,
+    *,
+    is_erased: bool = False,
+) -> Claimed:
+    body = None if is_erased else _body(session, vault, row)
     return Claimed(
         id=row.id,
         lease=new_id("lease"),
@@ -183,8 +201,8 @@ def _open(session: Session, vault: Vault, row: sa.Row[Any], *, is_erased: bool =
         invoice_amount_minor=row.invoice_amount_minor,
         idempotency_key=row.idempotency_key,
         is_accepted=200 <= ((row.answer or {}).get("status") or 0) < 300,
-        is_erased=is_erased,
-        body=None if is_erased else _body(session, vault, row),
+        is_outdated=is_erased or is_outdated(row, body or {}, business_now),
+        body=body,
         amount_minor=row.amount_minor,
         act_id=row.act_id,
         keys=open_keys(vault, row.msn, row.vipps_keys),
@@ -218,7 +236,8 @@ def _tries_so_far(session: Session, row: sa.Row[Any]) -> dict[str, Any]:
         return {"last_started_at": None, "tries": 0}
     tried = table_of(CommandAttempt).c
     so_far = sa.select(
-        sa.func.max(tried.started_at).label("last_started_at"),
+        # Only calls of this kind: a look in between asks for nothing.
+        sa.func.max(sa.case((tried.kind == row.kind, tried.started_at))).label("last_started_at"),
         sa.func.count(tried.latency_ms).label("tries"),
     )
     found = session.execute(so_far.where(tried.command_id == row.id)).one()
@@ -257,8 +276,8 @@ def _lease(session: Session, claimed: list[Claimed], now: datetime) -> None:
                 "command_id": c.id,
                 "number": c.attempt,
                 "payment_id": c.payment_id,
-                # What Vipps counts: an accepted command is only read about.
-                "kind": CommandKind.READ_PAYMENT if c.is_accepted else c.kind,
+                # What Vipps counts: these are only read about.
+                "kind": CommandKind.READ_PAYMENT if c.is_accepted or c.is_outdated else c.kind,
                 "started_at": now,
             }
             for c in claimed

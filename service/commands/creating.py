@@ -1,20 +1,35 @@
 """What Vipps's answer to `create payment` means for the invoice: asked, or not."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 
-from service.commands.claim import Claimed
 from service.commands.run import Ran
+from service.errors import Conflict
 from service.kinds import CommandKind
+from service.ledger import payments
 from service.ledger.book import Book
-from service.ledger.consequences import ask_again, close_if_nothing_lives, replace
-from service.ledger.loaded import live_payment
-from service.ledger.payments import DEFAULT_LIFE
-from service.ledger.people import box_of
+from service.ledger.consequences import (
+    ask_again,
+    close_if_nothing_lives,
+    replace,
+    tell_why_not,
+)
+from service.ledger.loaded import LIVE_PAYMENT_STATES, live_payment
+from service.ledger.payments import expires_at_if_made_now
 from service.ledger.record import judge_early_again
 from service.ledger.resource import amounts_of
 from service.ledger.types import Evidence
 from service.store.inserts import table_of
-from service.store.tables import Command, CommandStatus, Customer, InvoiceRecord, PaymentRecord
+from service.store.tables import (
+    OPEN_STATUSES,
+    Command,
+    CommandAttempt,
+    CommandStatus,
+    InvoiceRecord,
+    PaymentRecord,
+)
+from service.vipps.adoption import is_seen_by_now
 from statemachine import Facts, PaymentState, State, Trigger, decide
 
 # Wrong for this reference, amount or currency, whoever asks: no payment can be made at all.
@@ -30,6 +45,7 @@ def push(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, ran: Ran) -
     A 201 that comes after AUTHORIZED only completes the command (contract, section 4)."""
     if payment.state == PaymentState.REQUESTED:
         payment.state = PaymentState.CREATED
+        payments.was_made(payment, book.now)
     if ran.redirect_url is not None:
         place = f"payment:{payment.id}:redirect_url"
         payment.redirect_url = book.vault.seal(ran.redirect_url.encode(), place=place)
@@ -117,14 +133,80 @@ def take_next_name(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -
         ask_again(book, invoice, user_flow=flow or payment.user_flow)
 
 
-def request_without_expiry(
-    book: Book, invoice: InvoiceRecord, payment: PaymentRecord, claimed: Claimed
-) -> None:
+def ask_without_expiry(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     """Ask once more without `expiresAt`, which this sales unit may not use (5050)."""
-    body = {name: value for name, value in (claimed.body or {}).items() if name != "expiresAt"}
-    payment.expires_at = None
-    payment.ends_at = book.now + DEFAULT_LIFE
+    _ask(book, invoice, payment, expires_at=None)
+
+
+def ask_anew(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """Go on where a request was given up, of which is proven that it made no payment.
+
+    Where it is still wanted the customer is asked once more, with a body made now."""
+    is_in_time = State(invoice.state).is_payable and invoice.payable_until > book.now
+    if is_in_time and invoice.closing is None and payment.replacement_flow is None:
+        expires_at = expires_at_if_made_now(book, invoice, payment.user_flow)
+        if expires_at == payment.expires_at:
+            expires_at = None  # Vipps has just refused this very end: its clock is ahead of ours
+        _ask(book, invoice, payment, expires_at=expires_at)
+    else:
+        _give_up(book, invoice, payment)
+
+
+def _ask(
+    book: Book, invoice: InvoiceRecord, payment: PaymentRecord, *, expires_at: datetime | None
+) -> None:
+    try:
+        payments.ask_anew(book, invoice, payment, expires_at=expires_at)
+    except Conflict as refusal:
+        payment.state = PaymentState.REFUSED
+        book.touch(invoice, payment)
+        tell_why_not(book, invoice, refusal)
+
+
+def _give_up(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """Note that no payment lives; what waited for that goes on. Expiry has its own time."""
+    if payment.state == PaymentState.CREATED:
+        book.tell(invoice, "invoice.payment_ended", "unknown_at_vipps")
+    payment.state = PaymentState.REFUSED
     book.touch(invoice, payment)
-    customer = book.session.get(Customer, invoice.customer_id) if invoice.customer_id else None
-    box = box_of(customer, book.vault) if customer else None
-    book.plan(payment, CommandKind.CREATE_PAYMENT, body=body, box=box)
+    _drop_withdrawals(book, payment)
+    if invoice.closing is not None:
+        close_if_nothing_lives(book, invoice)
+    else:
+        replace(book, invoice, payment)
+
+
+def give_up_the_lost(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> bool:
+    """Give up a payment that Vipps no longer knows, where its end is waited for; tell whether.
+
+    A read has answered 404. That is a proof only when the last try was a minute ago, and there
+    will be no other (contract, section 2)."""
+    is_awaited = (
+        invoice.closing is not None
+        or payment.replacement_flow is not None
+        or book.now >= payment.ends_at
+    )
+    if payment.state not in LIVE_PAYMENT_STATES or not is_awaited:
+        return False
+    if _is_being_made(book, payment) or not is_seen_by_now(_last_try_ago_s(book, payment)):
+        return False
+    _give_up(book, invoice, payment)
+    return True
+
+
+def _is_being_made(book: Book, payment: PaymentRecord) -> bool:
+    column = table_of(Command).c
+    is_open = column.status.in_(OPEN_STATUSES)
+    creates = sa.select(column.id).where(
+        column.payment_id == payment.id, column.kind == CommandKind.CREATE_PAYMENT, is_open
+    )
+    return book.session.execute(creates.limit(1)).first() is not None
+
+
+def _last_try_ago_s(book: Book, payment: PaymentRecord) -> float | None:
+    column = table_of(CommandAttempt).c
+    tries = sa.select(sa.func.max(column.started_at)).where(
+        column.payment_id == payment.id, column.kind == CommandKind.CREATE_PAYMENT
+    )
+    last = book.session.execute(tries).scalar()
+    return (book.real_now - last).total_seconds() if last else None

@@ -1,6 +1,6 @@
 """Running one command: the calls to Vipps, with no transaction open."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
 
@@ -8,7 +8,6 @@ from service.commands.claim import Claimed
 from service.kinds import CommandKind
 from service.ledger.sharing import Told, told_by_userinfo, told_by_vipps
 from service.vipps import Answer, CommandVerdict, Then, VippsClient, judge
-from service.vipps.adoption import UNSEEN_S
 from service.vipps.answer import no_answer
 from service.vipps.bodies import modification_body
 from service.vipps.reading import (
@@ -23,7 +22,17 @@ from service.vipps.reading import (
 # What Vipps answers to these moves nothing by itself: the event log says what happened
 # (contract, section 4), so it is read in the same run.
 _TOLD_BY_LOG = frozenset((CommandKind.CANCEL_PAYMENT, CommandKind.CAPTURE, CommandKind.REFUND))
-_READ_AFTER = frozenset((Then.READ_FIRST, Then.WAIT_AND_READ, Then.TOO_LATE, Then.ADOPT_OR_SUFFIX))
+_READ_AFTER = frozenset(
+    (
+        Then.READ_FIRST,
+        Then.WAIT_AND_READ,
+        Then.TOO_LATE,
+        Then.ADOPT_OR_SUFFIX,
+        Then.ASK_ANEW,
+    )
+)
+# What a read may say of itself; all else that it says is about the payment.
+_NOT_READ = frozenset((Then.AGAIN_SAME, Then.HOLD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +58,19 @@ class Ran:
     at: datetime
     is_absent: bool = False
 
+    @property
+    def last_try_ago_s(self) -> float | None:
+        """Return how long ago the same was tried before; None where it was not."""
+        last = self.claimed.last_started_at
+        return (self.at - last).total_seconds() if last else None
+
 
 async def run(
     client: VippsClient, claimed: Claimed, *, base_url: str, dice: Random, now: datetime
 ) -> Ran:
     """Make the command's calls and judge the answer; never raise for what Vipps does."""
-    if claimed.is_erased:
-        return await _look(client, claimed, base_url=base_url, now=now)
+    if claimed.is_outdated:
+        return await _look_instead(client, claimed, base_url=base_url, dice=dice, now=now)
     if claimed.kind is CommandKind.READ_PAYMENT:
         answer, reading = await _read(client, claimed, base_url)
     elif claimed.is_accepted:
@@ -80,11 +95,19 @@ async def run(
     return Ran(claimed, answer, verdict, reading, redirect_url, now, is_absent)
 
 
-async def _look(client: VippsClient, claimed: Claimed, *, base_url: str, now: datetime) -> Ran:
-    """Read what became of a request that can't be sent again: whom it asked is forgotten."""
+async def _look_instead(
+    client: VippsClient, claimed: Claimed, *, base_url: str, dice: Random, now: datetime
+) -> Ran:
+    """Read what became of a request that must not be sent again; one never sent made nothing."""
+    if claimed.last_started_at is None:
+        verdict = CommandVerdict(Then.ASK_ANEW, 0.0, None)
+        return Ran(claimed, no_answer(0), verdict, None, None, now, is_absent=True)
     answer, reading = await _read(client, claimed, base_url)
-    verdict = CommandVerdict(Then.ERASED, UNSEEN_S, None)
-    return Ran(claimed, answer, verdict, reading, None, now, _says_unknown(answer))
+    jitter = dice.uniform(-1, 1)
+    verdict = judge(CommandKind.READ_PAYMENT, answer, attempt=claimed.tries + 1, jitter=jitter)
+    if verdict.then not in _NOT_READ:
+        verdict = replace(verdict, then=Then.ASK_ANEW)
+    return Ran(claimed, answer, verdict, reading, None, now, is_absent=_says_unknown(answer))
 
 
 def _wants_reading(kind: CommandKind, then: Then) -> bool:

@@ -1,8 +1,16 @@
 """Settling a command: its outcome and all that follows from it, in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 
-from service.commands.creating import push, refuse_payment, request_without_expiry, take_next_name
+from service.commands.creating import (
+    ask_anew,
+    ask_without_expiry,
+    give_up_the_lost,
+    push,
+    refuse_payment,
+    take_next_name,
+)
 from service.commands.outcome import (
     again,
     clear_problem,
@@ -15,11 +23,11 @@ from service.commands.outcome import (
 from service.commands.run import Ran, Reading
 from service.kinds import CommandKind
 from service.ledger.book import Book
-from service.ledger.consequences import show_why_not
 from service.ledger.reading import sums_agree, take_in
 from service.store.tables import CommandStatus, InvoiceRecord, PaymentRecord
 from service.vipps import Then
-from service.vipps.adoption import UNSEEN_S, Settlement, may_adopt, settle_conflict
+from service.vipps.adoption import UNSEEN_S, is_seen_by_now, is_taken_elsewhere, may_adopt
+from service.vipps.bodies import LEFT_S_MIN
 from statemachine import PaymentState, VippsEventName
 
 # Vipps's log follows its answer within moments; until then the command is not done, so that
@@ -68,8 +76,8 @@ def _settle_one(book: Book, ran: Ran) -> bool:
 
 def _is_strangers(ran: Ran, reading: Reading) -> bool:
     """Tell whether the payment that Vipps has under our reference is not ours."""
-    is_doubtful = ran.verdict.then in (Then.ADOPT_OR_SUFFIX, Then.ERASED)
-    return is_doubtful and not _is_ours(ran, reading)
+    may_be = ran.verdict.then in (Then.ADOPT_OR_SUFFIX, Then.ASK_ANEW)
+    return may_be and not _is_ours(ran, reading)
 
 
 def _is_ours(ran: Ran, reading: Reading) -> bool:
@@ -136,26 +144,47 @@ def _too_late(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentReco
 
 
 def _adopt_or_suffix(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
-    reading, last = ran.reading, ran.claimed.last_started_at
-    if reading is None and not ran.is_absent:
-        # The read failed. Going on to the next name could ask the customer twice (I9).
+    if ran.reading is not None:
+        _take_what_is_there(book, ran, ran.reading, invoice, payment)
+    elif ran.is_absent and is_taken_elsewhere(ran.answer.code, ran.last_try_ago_s):
+        close(book, ran, CommandStatus.FAILED)
+        take_next_name(book, invoice, payment)
+    else:
+        # Going on to the next name could ask the customer twice (I9), also where the read failed.
         again(book, ran, ran.verdict.wait_s)
-        return
-    settlement = settle_conflict(
-        is_known=reading is not None,
-        is_ours=reading is not None and _is_ours(ran, reading),
-        code=ran.answer.code,
-        last_try_ago_s=(ran.at - last).total_seconds() if last else 0.0,
-    )
-    if settlement is Settlement.AGAIN_SAME:
-        again(book, ran, ran.verdict.wait_s)
-        return
-    if settlement is Settlement.ADOPT:
+
+
+def _take_what_is_there(
+    book: Book, ran: Ran, reading: Reading, invoice: InvoiceRecord, payment: PaymentRecord
+) -> None:
+    """Go on with the payment that Vipps has, if it is ours; else ask under another name."""
+    if _is_ours(ran, reading):
         push(book, invoice, payment, ran)
         close(book, ran, CommandStatus.DONE)
-        return
-    close(book, ran, CommandStatus.FAILED)
-    take_next_name(book, invoice, payment)
+    else:
+        close(book, ran, CommandStatus.FAILED)
+        take_next_name(book, invoice, payment)
+
+
+def _ask_anew(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """Never send this request again; what follows waits for the proof that it made nothing."""
+    if ran.reading is not None:
+        _take_what_is_there(book, ran, ran.reading, invoice, payment)
+    elif payment.state != PaymentState.REQUESTED:
+        close(book, ran, CommandStatus.DONE)  # a webhook has told of it since
+    elif not ran.is_absent or not is_seen_by_now(ran.last_try_ago_s):
+        again(book, ran, max(ran.verdict.wait_s, UNSEEN_S))
+    elif not ran.claimed.is_outdated and not _is_too_near(payment, book.now):
+        # By our clock there is time: the clocks differ, and another body would fare no better.
+        _push_refused(book, ran, invoice, payment)
+    else:
+        close(book, ran, CommandStatus.DROPPED)
+        ask_anew(book, invoice, payment)
+
+
+def _is_too_near(payment: PaymentRecord, now: datetime) -> bool:
+    left = payment.ends_at - now
+    return left <= timedelta(seconds=LEFT_S_MIN)
 
 
 def _without_expires_at(
@@ -166,7 +195,7 @@ def _without_expires_at(
         _push_refused(book, ran, invoice, payment)
         return
     close(book, ran, CommandStatus.FAILED)
-    request_without_expiry(book, invoice, payment, ran.claimed)
+    ask_without_expiry(book, invoice, payment)
 
 
 def _push_refused(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
@@ -185,6 +214,8 @@ def _final(
         close(book, ran, CommandStatus.DONE)  # there was nothing left to do
         return
     close(book, ran, CommandStatus.FAILED)
+    if ran.is_absent and give_up_the_lost(book, invoice, payment):
+        return
     if ran.claimed.kind in (CommandKind.ATTACH_CATEGORY, CommandKind.READ_PAYMENT):
         return  # a courtesy, or a question: neither says anything about the invoice
     show_problem(book, invoice, ran)
@@ -194,28 +225,13 @@ def _final(
         book.tell(invoice, "invoice.needs_attention", f"{ran.claimed.kind}_refused")
 
 
-def _erased(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
-    """The person to be asked is erased: take in what Vipps has already, else ask nobody."""
-    if ran.reading is not None and _is_ours(ran, ran.reading):
-        push(book, invoice, payment, ran)
-        close(book, ran, CommandStatus.DONE)
-        return
-    last = ran.claimed.last_started_at
-    is_seen_by_now = last is None or (ran.at - last).total_seconds() >= UNSEEN_S
-    if is_seen_by_now and (ran.is_absent or ran.reading is not None):
-        close(book, ran, CommandStatus.FAILED)
-        show_why_not(book, invoice, "customer_erased", "the customer has been erased")
-        refuse_payment(book, invoice, payment, ran, can_fail=False)
-    else:
-        again(book, ran, ran.verdict.wait_s)
-
-
 def _wait_for_keys(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     again(book, ran, 0.0)  # due as soon as the sales unit is no longer held
 
 
 def _not_known(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
     close(book, ran, CommandStatus.DONE)
+    give_up_the_lost(book, invoice, payment)
 
 
 _Follow = Callable[[Book, Ran, InvoiceRecord, PaymentRecord], None]
@@ -228,10 +244,10 @@ _THEN: Mapping[Then, _Follow] = {
     Then.TOO_LATE: _too_late,
     Then.ADOPT_OR_SUFFIX: _adopt_or_suffix,
     Then.WITHOUT_EXPIRES_AT: _without_expires_at,
+    Then.ASK_ANEW: _ask_anew,
     Then.PUSH_REFUSED: _push_refused,
     Then.FINAL: _final,
     Then.HOLD: _wait_for_keys,
-    Then.ERASED: _erased,
     Then.NOT_KNOWN: _not_known,
 }
 

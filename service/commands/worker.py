@@ -72,8 +72,14 @@ class CommandWorker:
 
     def _claim(self, limit: int) -> list[Claimed]:
         with self._context.database.transaction() as session:
-            now = self._context.clock.now()
-            return claim(session, self._context.vault, now=now, limit=limit)
+            clock = self._context.clock
+            return claim(
+                session,
+                self._context.vault,
+                now=clock.now(),
+                business_now=clock.business_now(),
+                limit=limit,
+            )
 
     async def _run_one(self, claimed: Claimed) -> None:
         try:

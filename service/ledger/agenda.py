@@ -105,6 +105,8 @@ def _on_the_chosen_day(invoice: InvoiceRecord, unit: SalesUnit, now: datetime) -
 def _look_at(invoice: InvoiceRecord, live: PaymentRecord, unit: SalesUnit) -> datetime:
     looked_at = live.looked_at or live.created_at
     at = next_read_while_live(live.created_at, live.ends_at, looked_at)
+    if live.state == PaymentState.REQUESTED and invoice.payable_until > looked_at:
+        at = min(at, invoice.payable_until)  # it may never have been tried
     silent_at = live.created_at + timedelta(seconds=unit.soft_dismiss_after_s)
     is_next = invoice.state == State.PUSHED and silent_at > looked_at
     return min(at, silent_at) if is_next else at

@@ -8,7 +8,12 @@ from sqlmodel import Session, col
 
 from service.ledger.agenda import Due, What, agenda
 from service.ledger.book import Book
-from service.ledger.consequences import ask_again, send_replacement, withdraw_live
+from service.ledger.consequences import (
+    ask_again,
+    drop_untried,
+    send_replacement,
+    withdraw_live,
+)
 from service.ledger.loaded import live_payment
 from service.ledger.types import Ask
 from service.schedule.reads import spread_s
@@ -35,6 +40,8 @@ def put_off(session: Session, invoice_id: str, until: datetime) -> None:
 
 
 def _read(book: Book, invoice: InvoiceRecord, due: Due) -> None:
+    if book.now >= invoice.payable_until and drop_untried(book, invoice):
+        return  # keys that were refused all the time: nothing was ever asked for
     _plan_read(book, due, after_s=0.0)
 
 

@@ -158,10 +158,15 @@ def ask_again(book: Book, invoice: InvoiceRecord, *, user_flow: str) -> bool:
     try:
         start_payment(book, invoice, user_flow=user_flow)
     except Conflict as refusal:
-        show_why_not(book, invoice, refusal.code, str(refusal))
-        book.tell(invoice, "invoice.needs_attention", refusal.code)
+        tell_why_not(book, invoice, refusal)
         return False
     return True
+
+
+def tell_why_not(book: Book, invoice: InvoiceRecord, refusal: Conflict) -> None:
+    """Show, and tell, why the customer is not asked."""
+    show_why_not(book, invoice, refusal.code, str(refusal))
+    book.tell(invoice, "invoice.needs_attention", refusal.code)
 
 
 def show_why_not(book: Book, invoice: InvoiceRecord, code: str, detail: str) -> None:

@@ -52,6 +52,36 @@ def start_payment(
     return payment
 
 
+def ask_anew(
+    book: Book, invoice: InvoiceRecord, payment: PaymentRecord, *, expires_at: datetime | None
+) -> None:
+    """Decide to ask for a payment once more, which Vipps does not have: another body and key.
+
+    Raises: Conflict, where the person may not be asked any more."""
+    payment.expires_at = expires_at
+    payment.ends_at = expires_at or book.now + DEFAULT_LIFE
+    person = people.to_ask(book, invoice, payment.user_flow)
+    body = create_payment_body(_request(book, invoice, payment, person))
+    book.touch(invoice, payment)
+    box = person.box if person else None
+    book.plan(payment, CommandKind.CREATE_PAYMENT, body=body, box=box)
+
+
+def was_made(payment: PaymentRecord, at: datetime) -> None:
+    """Note when Vipps has made a payment: its life, and the customer's time, begin then."""
+    payment.created_at = at
+    if payment.expires_at is None:
+        payment.ends_at = at + DEFAULT_LIFE
+
+
+def expires_at_if_made_now(book: Book, invoice: InvoiceRecord, user_flow: str) -> datetime | None:
+    """Return when a payment made now ends; on the page's flow Vipps's ten minutes are right."""
+    if user_flow != "PUSH_MESSAGE":
+        return None
+    lifetime_s = book.sales_unit(invoice.msn).max_payment_lifetime_s
+    return payment_expires_at(book.now, invoice.payable_until, lifetime_s)
+
+
 def claim_reference(session: Session, msn: str, reference: str, invoice_id: str) -> bool:
     """Take a name in the sales unit's one namespace; False where another invoice has it."""
     row = {"msn": msn, "reference": reference, "invoice_id": invoice_id}
@@ -64,7 +94,7 @@ def claim_reference(session: Session, msn: str, reference: str, invoice_id: str)
 
 def _new_payment(book: Book, invoice: InvoiceRecord, user_flow: str) -> PaymentRecord:
     attempt = len(book.payments(invoice)) + 1
-    expires_at = _expires_at(book, invoice, user_flow)
+    expires_at = expires_at_if_made_now(book, invoice, user_flow)
     return PaymentRecord(
         id=new_id("pay"),
         msn=invoice.msn,
@@ -79,14 +109,6 @@ def _new_payment(book: Book, invoice: InvoiceRecord, user_flow: str) -> PaymentR
         created_at=book.now,
         updated_at=book.now,
     )
-
-
-def _expires_at(book: Book, invoice: InvoiceRecord, user_flow: str) -> datetime | None:
-    """Return when the payment ends; on the page's flow Vipps's ten minutes are right."""
-    if user_flow != "PUSH_MESSAGE":
-        return None
-    lifetime_s = book.sales_unit(invoice.msn).max_payment_lifetime_s
-    return payment_expires_at(book.now, invoice.payable_until, lifetime_s)
 
 
 def _way_back(page: str, user_flow: str) -> str:

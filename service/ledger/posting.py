@@ -54,9 +54,7 @@ _FIXED_INVOICE = frozenset(
     {"id", "msn", "reference", "amount_minor", "currency", "description", "flow"}
     | {"capture", "due_date", "terms", "creation_hash", "page_lookup", "created_at"}
 )
-_FIXED_PAYMENT = frozenset(
-    {"id", "msn", "invoice_id", "attempt", "reference", "user_flow", "created_at"}
-)
+_FIXED_PAYMENT = frozenset({"id", "msn", "invoice_id", "attempt", "reference", "user_flow"})
 
 
 def _update(model: type[SQLModel], fixed: frozenset[str]) -> tuple[sa.Update, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from service.ledger.book import Book
 from service.ledger.consequences import after_verdict, flag
+from service.ledger.payments import was_made
 from service.ledger.received import Received, invoice_view, payment_view, reported, stored_row
 from service.ledger.sharing import (
     is_of_a_person,
@@ -22,7 +23,16 @@ from service.ledger.sharing import (
 from service.ledger.stored import MSN_DIFFERS, Row
 from service.ledger.types import Evidence
 from service.store.tables import InvoiceRecord, Payment, PaymentRecord
-from statemachine import ENDS, Amounts, Outcome, Trigger, Verdict, VippsEventName, judge
+from statemachine import (
+    ENDS,
+    Amounts,
+    Outcome,
+    PaymentState,
+    Trigger,
+    Verdict,
+    VippsEventName,
+    judge,
+)
 from webhooks.errors import NotAnEpaymentEvent
 from webhooks.vipps_event import VippsEvent
 
@@ -126,6 +136,9 @@ def _apply(
     row["applied_at"] = book.now
     if row["source"] == "webhook" and payment.unconfirmed_since is None:
         payment.unconfirmed_since = book.now
+    if payment.state == PaymentState.REQUESTED and row["name"] == VippsEventName.CREATED:
+        # By our clock, should Vipps's be ahead: what is due is due by ours.
+        was_made(payment, min(row["occurred_at"], book.now))
     _take_in(payment, verdict)
     if payment.state in ENDS and payment.ended_at is None:
         payment.ended_at = row["occurred_at"]

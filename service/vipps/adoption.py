@@ -1,19 +1,9 @@
 """After a conflict on create: is the payment that Vipps has ours? Pure."""
 
-from enum import StrEnum
-
 from service.vipps.reading import PaymentSnapshot
 
 # A payment may show up in a read a moment after it was made. After a minute it would have.
 UNSEEN_S = 60
-
-
-class Settlement(StrEnum):
-    """How a conflict on create ends."""
-
-    ADOPT = "adopt"  # it is ours: go on as if it had been created just now
-    NEXT_SUFFIX = "next_suffix"  # the reference is someone else's: the next one, under a new key
-    AGAIN_SAME = "again_same"  # not seen yet: the same key and body again
 
 
 def may_adopt(found: PaymentSnapshot, *, invoice_id: str, amount_minor: int, currency: str) -> bool:
@@ -22,15 +12,15 @@ def may_adopt(found: PaymentSnapshot, *, invoice_id: str, amount_minor: int, cur
     return wanted == (found.metadata_invoice_id, found.amount_minor, found.currency)
 
 
-def settle_conflict(
-    *, is_known: bool, is_ours: bool, code: str | None, last_try_ago_s: float
-) -> Settlement:
-    """Return what follows from the read after 4020, 4150 or 409 on create.
+def is_seen_by_now(last_try_ago_s: float | None) -> bool:
+    """Tell whether a read would show what the last try has made; None: nothing was tried."""
+    return last_try_ago_s is None or last_try_ago_s >= UNSEEN_S
 
-    `is_known`: Vipps has a payment of that reference; `is_ours`: see `may_adopt`. A reference that
-    Vipps calls taken but does not know is taken in another of its APIs. That is believed only a
-    minute after the last try: too early, and the customer could be asked twice (I9)."""
-    if is_known:
-        return Settlement.ADOPT if is_ours else Settlement.NEXT_SUFFIX
-    is_taken = code in ("4020", "4150") and last_try_ago_s >= UNSEEN_S
-    return Settlement.NEXT_SUFFIX if is_taken else Settlement.AGAIN_SAME
+
+def is_taken_elsewhere(code: str | None, last_try_ago_s: float | None) -> bool:
+    """Tell whether a reference that Vipps does not know is taken in another of its APIs.
+
+    So it is where Vipps calls it taken, and no try of ours can be behind that: believed too early,
+    the customer could be asked twice (I9)."""
+    is_called_taken = code in ("4020", "4150")
+    return is_called_taken and last_try_ago_s is not None and is_seen_by_now(last_try_ago_s)

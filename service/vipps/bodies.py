@@ -20,6 +20,7 @@ EXPIRY_CUT_S = 60
 # Vipps demands more than ten minutes; with the cut, eleven must be left. Without an expiry Vipps
 # ends a payment after ten minutes by itself.
 LEFT_S_MIN = 660
+_LIFE_MIN = timedelta(minutes=10)
 
 AMOUNT_MINOR_MAX = 65_000_000
 # The currencies of our merchants; Norway's least amount is one krone.
@@ -123,6 +124,14 @@ def create_payment_body(request: PaymentRequest) -> dict[str, object]:
     if request.scope is not None:
         body["profile"] = {"scope": request.scope}
     return body
+
+
+def expires_too_soon(body: Mapping[str, object], now: datetime) -> bool:
+    """Tell whether Vipps would refuse a body because its `expiresAt` came too near."""
+    expires_at = body.get("expiresAt")
+    if expires_at is None:
+        return False
+    return datetime.fromisoformat(str(expires_at)) - now <= _LIFE_MIN
 
 
 def modification_body(amount_minor: int, currency: str) -> dict[str, object]:

@@ -19,13 +19,13 @@ class Then(StrEnum):
     DONE = "done"
     AGAIN_SAME = "again_same"  # after the wait: the same key and body
     READ_FIRST = "read_first"  # after the wait: the log, and the same again if it has not happened
-    ADOPT_OR_SUFFIX = "adopt_or_suffix"  # after the wait: see `adoption.settle_conflict`
+    ADOPT_OR_SUFFIX = "adopt_or_suffix"  # after the wait: see `adoption`
     WAIT_AND_READ = "wait_and_read"  # the customer is at it: after the wait, the log; decide anew
     TOO_LATE = "too_late"  # the customer was faster: the payment is authorized
     HOLD = "hold"  # the keys are refused: all commands of this sales unit wait
     WITHOUT_EXPIRES_AT = "without_expires_at"  # the body anew without it, under a new key
+    ASK_ANEW = "ask_anew"  # the body no longer fits: after a read, one made now, under a new key
     PUSH_REFUSED = "push_refused"  # can't be asked in the app; the invoice stays, so does its link
-    ERASED = "erased"  # what was to be sent is unreadable since; only a read tells what is there
     NOT_KNOWN = "not_known"  # a read: Vipps has no such payment
     FINAL = "final"  # no, and asking again won't help
 
@@ -118,7 +118,7 @@ TABLE: Mapping[CommandKind, Mapping[str, Row]] = {
         "5050": Row(Then.WITHOUT_EXPIRES_AT),
         "5080": _PUSH_REFUSED,
         "6110": _PUSH_REFUSED,
-        "6120": _PUSH_REFUSED,
+        "6120": Row(Then.ASK_ANEW),
         "7010": _PUSH_REFUSED,
     },
     CommandKind.CANCEL_PAYMENT: {
@@ -134,6 +134,8 @@ TABLE: Mapping[CommandKind, Mapping[str, Row]] = {
     CommandKind.REFUND: _MONEY,
     CommandKind.READ_PAYMENT: {**_COMMON, "404": Row(Then.NOT_KNOWN)},
 }
+
+_ABOUT_EXPIRES_AT = frozenset((Then.WITHOUT_EXPIRES_AT, Then.ASK_ANEW))
 
 # Statuses that mean the same whoever sends them, so that no problem document is asked for.
 _CLEAR_ALONE = frozenset((401, 403, 409, 423, 429))
@@ -193,7 +195,7 @@ def _is_unclear(kind: CommandKind, answer: Answer) -> bool:
 def _then(row: Row, *, attempt: int, has_expires_at: bool) -> Then:
     if row.tries_max is not None and attempt >= row.tries_max:
         return Then.FINAL
-    if row.then is Then.WITHOUT_EXPIRES_AT and not has_expires_at:
+    if row.then in _ABOUT_EXPIRES_AT and not has_expires_at:
         return Then.PUSH_REFUSED
     return row.then
 

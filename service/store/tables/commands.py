@@ -18,7 +18,7 @@ class CommandStatus(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"  # Vipps said a final no
-    DROPPED = "dropped"  # no longer wanted, and never tried
+    DROPPED = "dropped"  # no longer wanted, and never made anything
 
 
 # The outcome is not known yet.

@@ -134,7 +134,7 @@ class PaymentRecord(SQLModel):
     sharing: str | None = None  # as the invoice's, when it was made: this payment asks for a number
     shared_at: datetime | None = None  # the number was taken in, or is not waited for any more
     shared_by: str | None = None  # the customer who paid and shared
-    created_at: datetime
+    created_at: datetime  # at Vipps; until then when it was decided
     updated_at: datetime
 
 

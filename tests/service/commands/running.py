@@ -11,14 +11,15 @@ from service.commands.run import Ran, Reading
 from service.commands.settle import settle
 from service.kinds import CommandKind
 from service.store.tables import Command
-from service.vipps import Answer, judge
+from service.vipps import Answer, CommandVerdict, Then, judge
 from tests.builders import Desk, VippsPayment
 
 
 def claimed(desk: Desk, limit: int = 32) -> list[Claimed]:
     """Claim what is due, as a worker does."""
     with desk.context.database.transaction() as session:
-        return claim(session, desk.context.vault, now=desk.now(), limit=limit)
+        now = desk.now()
+        return claim(session, desk.context.vault, now=now, business_now=now, limit=limit)
 
 
 def claimed_one(desk: Desk, kind: str) -> Claimed:
@@ -60,8 +61,11 @@ def ran(
     owner: str | None = None,
     redirect_url: str | None = None,
     is_absent: bool = False,
+    is_instead: bool = False,
 ) -> Ran:
-    """Return a command as it comes back from Vipps; `vipps` is what a read found."""
+    """Return a command as it comes back from Vipps; `vipps` is what a read found.
+
+    `is_instead`: it was only read, and not sent any more."""
     verdict = judge(
         one.kind,
         answer,
@@ -69,6 +73,8 @@ def ran(
         jitter=0.0,
         has_expires_at="expiresAt" in (one.body or {}),
     )
+    if is_instead:
+        verdict = CommandVerdict(Then.ASK_ANEW, 0.0, None)
     reading = Reading(vipps.log(), vipps.snapshot(owner or one.invoice_id)) if vipps else None
     return Ran(one, answer, verdict, reading, redirect_url, desk.now(), is_absent)
 

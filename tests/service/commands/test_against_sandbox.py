@@ -1,101 +1,23 @@
 """Commands run against the sandbox, whose own record of effects is the judge (I6)."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from random import Random
-from typing import Any
 
-import httpx
 import pytest
-from sqlmodel import col
 
-from service.commands.run import run
 from service.ledger.acts import cancel, capture, push, refund
-from service.sandbox import Clock, SalesUnitKeys, SandboxSettings, create_app
+from service.sandbox import SalesUnitKeys
 from service.store.db import Database
-from service.store.tables import Command, SalesUnit
-from service.vipps import VippsClient, new_http
-from tests.builders import AMOUNT, BASE_URL, MSN, PHONE, REFERENCE, Desk, a_desk
-from tests.service.commands.running import claimed, settled
+from tests.builders import AMOUNT, MSN, PHONE, REFERENCE
+from tests.service.commands.play import is_held, playing
 from tests.service.ledger.checks import broken_rules
 from tests.service.vipps.builders import some_keys
 
 pytestmark = pytest.mark.anyio
 
-ROUNDS_MAX = 400
-
-
-@dataclass(slots=True)
-class Play:
-    """A service, a sandbox, and a worker whose waits take no time."""
-
-    desk: Desk
-    http: httpx.AsyncClient
-    client: VippsClient
-    dice: Random
-    crashes: float = 0.0  # the share of commands whose worker dies with the answer in hand
-
-    async def work(self) -> None:
-        """Run commands until none is open, or all wait for keys; waits take no time."""
-        for _ in range(ROUNDS_MAX):
-            has_run = await self._run_due()
-            open_ones = self.desk.all(Command, col(Command.status).in_(("waiting", "running")))
-            if not open_ones or _is_held(self.desk):
-                return
-            next_at = min(one.next_attempt_at for one in open_ones)
-            self.desk.times.append(max(self.desk.now(), next_at))
-            if not has_run:
-                self.desk.later(seconds=30)  # what is due waits for Vipps's limit on writes
-        pytest.fail(f"still busy after {ROUNDS_MAX} rounds")
-
-    async def _run_due(self) -> bool:
-        ran = []
-        found = claimed(self.desk)
-        for one in found:
-            now = self.desk.now()
-            result = await run(self.client, one, base_url=BASE_URL, dice=self.dice, now=now)
-            if self.dice.random() >= self.crashes:
-                ran.append(result)
-        if ran:
-            settled(self.desk, *ran)
-        return bool(found)
-
-    async def sandbox(self, method: str, path: str, body: Any = None) -> Any:
-        """Call the sandbox's own API."""
-        answer = await self.http.request(method, f"{BASE_URL}/sandbox{path}", json=body or {})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    async def approve(self, reference: str = REFERENCE) -> None:
-        """Let the customer approve; a read will find it."""
-        await self.sandbox("POST", f"/payments/{reference}/approve")
-        self.desk.change(lambda book, _, payment: book.plan_read(payment), reference)
-
-    async def effects(self) -> list[tuple[str, str, int]]:
-        """Return what really happened at Vipps: what, to which payment, and how much."""
-        items = (await self.sandbox("GET", "/effects"))["items"]
-        return [(i["effect"], i["reference"], i["amount"]["value"]) for i in items]
-
-
-def _is_held(desk: Desk) -> bool:
-    return desk.all(SalesUnit)[0].held_since is not None
-
-
-@asynccontextmanager
-async def _playing(database: Database, seed: int = 0, **settings: Any) -> AsyncIterator[Play]:
-    desk = a_desk(database)
-    shape = {"public_url": BASE_URL, "has_rate_limits": False, "silence_s": 0.01, **settings}
-    sandbox = create_app(SandboxSettings(**shape), clock=Clock(desk.now))
-    transport = httpx.ASGITransport(sandbox)
-    async with new_http(transport) as http:
-        yield Play(desk, http, VippsClient(BASE_URL, http), Random(seed))
-
 
 async def test_whole_life_of_an_invoice(database: Database) -> None:
     """Asked, approved, taken and given back: each once, and as Vipps has it."""
-    async with _playing(database) as play:
+    async with playing(database) as play:
         play.desk.create(capture="automatic")
         await play.work()
         await play.approve()
@@ -125,7 +47,7 @@ async def test_whole_life_of_an_invoice(database: Database) -> None:
 async def test_nothing_happens_twice_whatever_goes_wrong(database: Database, seed: int) -> None:
     """With calls that fail, time out after acting, and workers that die: one effect each."""
     trouble = {"status429": 0.15, "status5xx": 0.15, "timeoutAfterActing": 0.25, "seed": seed}
-    async with _playing(database, seed) as play:
+    async with playing(database, seed) as play:
         play.crashes = 0.2
         await play.sandbox("PUT", "/chaos", trouble)
         play.desk.create()
@@ -162,7 +84,7 @@ async def test_nothing_happens_twice_whatever_goes_wrong(database: Database, see
 async def test_asking_again_never_asks_twice_at_once(database: Database, seed: int) -> None:
     """However the calls fare, one request lives at a time, and the last one is approved."""
     trouble = {"status5xx": 0.2, "timeoutAfterActing": 0.3, "seed": seed}
-    async with _playing(database, seed) as play:
+    async with playing(database, seed) as play:
         play.crashes = 0.2
         await play.sandbox("PUT", "/chaos", trouble)
         play.desk.create()
@@ -185,7 +107,7 @@ async def test_asking_again_never_asks_twice_at_once(database: Database, seed: i
 
 async def test_customer_faster_than_cancel_is_released(database: Database) -> None:
     """Withdrawn too late, the money is given free again."""
-    async with _playing(database) as play:
+    async with playing(database) as play:
         play.desk.create()
         await play.work()
         await play.sandbox("POST", f"/payments/{REFERENCE}/approve")
@@ -201,7 +123,7 @@ async def test_customer_faster_than_cancel_is_released(database: Database) -> No
 
 async def test_customer_without_the_app_leaves_the_link(database: Database) -> None:
     """Vipps can't ask this person: the invoice stays, with its reason."""
-    async with _playing(database) as play:
+    async with playing(database) as play:
         await play.sandbox("PUT", f"/persons/{PHONE}", {"isUser": False})
         play.desk.create()
         await play.work()
@@ -213,7 +135,7 @@ async def test_customer_without_the_app_leaves_the_link(database: Database) -> N
 
 async def test_reference_taken_by_another_shop_gets_a_suffix(database: Database) -> None:
     """Two shops on one sales unit may think of the same reference."""
-    async with _playing(database) as play:
+    async with playing(database) as play:
         body = {
             "amount": {"currency": "NOK", "value": 5_000},
             "paymentMethod": {"type": "WALLET"},
@@ -236,13 +158,13 @@ async def test_reference_taken_by_another_shop_gets_a_suffix(database: Database)
 async def test_wrong_keys_hold_the_sales_unit(database: Database) -> None:
     """Nothing fails for keys that a person must mend."""
     unit = SalesUnitKeys(MSN, "another-client", "another-secret", "another-key")
-    async with _playing(database, sales_units=(unit,)) as play:
+    async with playing(database, sales_units=(unit,)) as play:
         play.desk.create()
         await play.work()
 
         effects = await play.effects()
 
     assert effects == []
-    assert _is_held(play.desk)
+    assert is_held(play.desk)
     assert play.desk.invoice().state == "created"
     assert {c.status for c in play.desk.commands("create_payment")} == {"waiting"}

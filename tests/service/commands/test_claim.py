@@ -139,8 +139,8 @@ def test_two_claimers_at_once_share_the_work(database: Database) -> None:
     vault, now = desk.context.vault, desk.now()
 
     with database.transaction() as one, database.transaction() as other:
-        mine = claim(one, vault, now=now, limit=3)
-        theirs = claim(other, vault, now=now, limit=3)
+        mine = claim(one, vault, now=now, business_now=now, limit=3)
+        theirs = claim(other, vault, now=now, business_now=now, limit=3)
 
     assert (len(mine), len(theirs)) == (3, 1)
     assert len({c.payment_id for c in (*mine, *theirs)}) == 4

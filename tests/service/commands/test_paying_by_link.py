@@ -17,7 +17,7 @@ from service.store.db import Database
 from service.store.tables import Customer, Payment
 from service.vipps import VippsClient, new_http
 from tests.builders import BASE_URL, MSN, PHONE, REFERENCE, a_desk
-from tests.service.commands.test_against_sandbox import Play
+from tests.service.commands.play import Play
 
 pytestmark = pytest.mark.anyio
 

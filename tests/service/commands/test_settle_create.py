@@ -33,7 +33,7 @@ from tests.service.commands.running import (
 _CREATE = "create_payment"
 
 
-_ERASED = CommandVerdict(Then.ERASED, 60.0, None)
+_ANEW = CommandVerdict(Then.ASK_ANEW, 60.0, None)
 
 
 def _a_create(database: Database, **invoice: Any) -> tuple[Desk, Any]:
@@ -229,7 +229,7 @@ def test_expiry_not_allowed_is_tried_once_without(database: Database) -> None:
     assert desk.payment().state == "refused"
 
 
-@pytest.mark.parametrize("code", ["5080", "6110", "6120", "7010"])
+@pytest.mark.parametrize("code", ["5080", "6110", "7010"])
 def test_push_that_vipps_refuses_leaves_the_link(database: Database, code: str) -> None:
     """Who can't be asked in the app can still be sent the link."""
     desk, one = _a_create(database)
@@ -345,11 +345,11 @@ def test_request_to_the_erased_that_vipps_does_not_know_is_given_up(
     """Whose number is forgotten is not asked, and no command waits for it for ever."""
     desk, one = _erased_under_way(database, is_tried=is_tried)
 
-    settled(desk, Ran(one, an_answer(404), _ERASED, None, None, desk.now(), is_absent=True))
+    settled(desk, Ran(one, an_answer(404), _ANEW, None, None, desk.now(), is_absent=True))
 
-    assert one.is_erased and one.body is None
+    assert one.is_outdated and one.body is None
     assert (desk.payment().state, _problem(desk)["code"]) == ("refused", "customer_erased")
-    assert [c.status for c in desk.commands(_CREATE)] == ["failed"]
+    assert [c.status for c in desk.commands(_CREATE)] == ["dropped"]
 
 
 def test_request_to_the_erased_that_vipps_has_is_taken_in(database: Database) -> None:
@@ -359,7 +359,7 @@ def test_request_to_the_erased_that_vipps_has_is_taken_in(database: Database) ->
     vipps.happens("CREATED")
     reading = Reading(vipps.log(), vipps.snapshot(one.invoice_id))
 
-    settled(desk, Ran(one, an_answer(200), _ERASED, reading, None, desk.now()))
+    settled(desk, Ran(one, an_answer(200), _ANEW, reading, None, desk.now()))
 
     assert (desk.invoice().state, desk.payment().state) == ("pushed", "created")
     assert [c.status for c in desk.commands(_CREATE)] == ["done"]
@@ -369,7 +369,7 @@ def test_request_to_the_erased_is_read_again_where_the_read_failed(database: Dat
     """Nothing is given up on a guess: the customer may have the request."""
     desk, one = _erased_under_way(database, is_tried=True)
 
-    settled(desk, Ran(one, an_answer(500), _ERASED, None, None, desk.now()))
+    settled(desk, Ran(one, an_answer(500), _ANEW, None, None, desk.now()))
 
     assert command(desk, one.id).status == "waiting"
     assert desk.payment().state == "requested"

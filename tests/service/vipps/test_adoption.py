@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.vipps.adoption import Settlement, may_adopt, settle_conflict
+from service.vipps.adoption import is_seen_by_now, is_taken_elsewhere, may_adopt
 from service.vipps.reading import read_payment
 from tests.service.vipps.builders import a_payment
 
@@ -24,21 +24,25 @@ def test_payment_that_differs_is_not_adopted(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("is_known", "is_ours", "code", "ago_s", "settlement"),
+    ("code", "ago_s", "is_taken"),
     [
-        (True, True, "4150", 0, Settlement.ADOPT),
-        (True, False, "4150", 0, Settlement.NEXT_SUFFIX),
-        (True, False, None, 0, Settlement.NEXT_SUFFIX),
-        (False, False, "4150", 59, Settlement.AGAIN_SAME),
-        (False, False, "4150", 60, Settlement.NEXT_SUFFIX),
-        (False, False, "4020", 60, Settlement.NEXT_SUFFIX),
-        (False, False, None, 3600, Settlement.AGAIN_SAME),
+        ("4150", None, False),
+        ("4150", 59, False),
+        ("4150", 60, True),
+        ("4020", 60, True),
+        (None, 3600, False),
     ],
 )
-def test_conflict_is_settled_so_that_nobody_is_asked_twice(
-    *, is_known: bool, is_ours: bool, code: str | None, ago_s: float, settlement: Settlement
+def test_next_reference_is_used_only_when_nobody_can_be_asked_twice(
+    *, code: str | None, ago_s: float | None, is_taken: bool
 ) -> None:
-    """The next reference is used only when no payment of ours can be behind this one."""
-    settled = settle_conflict(is_known=is_known, is_ours=is_ours, code=code, last_try_ago_s=ago_s)
+    """What Vipps does not know and yet calls taken is another API's, a minute after our try."""
+    assert is_taken_elsewhere(code, ago_s) is is_taken
 
-    assert settled is settlement
+
+@pytest.mark.parametrize(("ago_s", "is_seen"), [(None, True), (59.9, False), (60, True)])
+def test_absence_is_believed_a_minute_after_the_last_try(
+    *, ago_s: float | None, is_seen: bool
+) -> None:
+    """A request still on its way must not be taken for one that was never made."""
+    assert is_seen_by_now(ago_s) is is_seen

@@ -128,7 +128,17 @@ def test_expiry_not_allowed_is_tried_once_without(status: int) -> None:
     assert (first.then, second.then) == (Then.WITHOUT_EXPIRES_AT, Then.PUSH_REFUSED)
 
 
-@pytest.mark.parametrize("code", ["5080", "6110", "6120", "7010"])
+def test_expiry_that_came_too_near_is_asked_for_anew() -> None:
+    """A request that waited too long gets another end; one without an end can't be mended so."""
+    answer = parsed(400, a_problem(400, "6120"))
+
+    first = judge(CREATE, answer, attempt=1, jitter=0.0)
+    second = judge(CREATE, answer, attempt=1, jitter=0.0, has_expires_at=False)
+
+    assert (first.then, second.then) == (Then.ASK_ANEW, Then.PUSH_REFUSED)
+
+
+@pytest.mark.parametrize("code", ["5080", "6110", "7010"])
 @pytest.mark.parametrize("status", [400, 403])
 def test_push_that_vipps_refuses_leaves_the_invoice(status: int, code: str) -> None:
     """The invoice stays where it is, and its link can still be paid."""
