@@ -81,7 +81,8 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
     if sandbox is not None:
         with context.database.transaction() as session:
             ensure_demo_user(session, context.vault, settings.msn, now=clock.now())
-    receiver, running = Receiver(context), Running()
+    receiver = Receiver(context)
+    running = Running(outcomes=receiver.outcomes, refusals=receiver.refused)
     routes: list[BaseRoute] = [
         Route("/webhooks/vipps/{msn}", receiver),
         *api_routes(context, running),

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     # From that day on MobilePay is called Vipps (facts, section 7).
     mobilepay_until: date = date(2027, 1, 12)
     webhook_tolerance_s: int = Field(default=300, ge=1, le=900)
+    metrics_key: str = Field(default="", repr=False)
     attempts_kept_days: int = Field(default=90, ge=1, le=3650)
     log: Literal["json", "console"] = "console"
 

@@ -54,6 +54,7 @@ service.events.shapes     | store statemachine                         | pydanti
 service.events            | events.shapes outbox statemachine          | orjson pydantic
 service.units             | BASE                                       | orjson sqlalchemy sqlmodel
 
+service.metrics           | BASE                                       | prometheus_client sqlalchemy sqlmodel
 service.ledger            | BASE events.shapes schedule vipps statemachine webhooks  | orjson sqlalchemy sqlmodel
 service.audit             | BASE ledger webhooks                       | cryptography orjson sqlalchemy sqlmodel
 service.outbox            | BASE events.shapes group_commit outbox.destinations outbox.egress statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
@@ -66,7 +67,7 @@ service.clockwork         | BASE inbox.registering ledger outbox vipps        | 
 
 service.documents         | BASE ledger                                | anyio segno starlette
 service.broker            | BASE                                       | anyio nats orjson sqlalchemy sqlmodel structlog
-service.api               | BASE audit awaiting broker documents feed ledger outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
+service.api               | BASE audit awaiting broker documents feed ledger metrics outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit ledger outbox staff statemachine | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
 service.app               | BASE api broker clockwork commands console inbox inbox.registering logs outbox outbox.egress pages sandbox staff stopping units vipps | anyio sqlalchemy starlette structlog

@@ -36,7 +36,7 @@ def authenticate(session: Session, headers: Headers) -> Caller:
 
     Looked up anew each time, so that a revoked key ends at once."""
     named = sa.select(col(ApiKey.msn), col(ApiKey.id)).where(
-        col(ApiKey.key_hash) == key_hash(_bearer(headers)), col(ApiKey.revoked_at).is_(None)
+        col(ApiKey.key_hash) == key_hash(bearer(headers)), col(ApiKey.revoked_at).is_(None)
     )
     found = session.execute(named).one_or_none()
     if found is None:
@@ -44,7 +44,8 @@ def authenticate(session: Session, headers: Headers) -> Caller:
     return Caller(*found)
 
 
-def _bearer(headers: Headers) -> bytes:
+def bearer(headers: Headers) -> bytes:
+    """Return the key that a request carries. Raises: Unauthorized, where it is not one."""
     given = [value for name, value in headers if name == b"authorization"]
     if len(given) != 1:
         raise Unauthorized

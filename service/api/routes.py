@@ -22,6 +22,7 @@ from service.api import (
 from service.api.calls import Handler, answer_http_error, keyed_route, open_route
 from service.api.event_stream import stream_events
 from service.api.health import healthz, readyz
+from service.api.metrics import metrics
 from service.api.running import Running
 from service.context import Context
 from service.feed.watch import FeedWatch
@@ -43,6 +44,7 @@ def api_routes(context: Context, running: Running) -> list[BaseRoute]:
         *(keyed_route(context, path, handlers) for path, handlers in addresses.items()),
         open_route("/healthz", healthz),
         open_route("/readyz", readyz(context, running)),
+        open_route("/metrics", metrics(context, running)),
     ]
 
 

@@ -52,8 +52,8 @@ class Claimed:
     """A command as its worker has it; `lease` fences the settlement.
 
     `is_accepted`: Vipps has said yes already, and only its log is still waited for.
-    `is_outdated`: it must not be sent any more as it is, see `outdated`; or it can't be, because the
-    person it was about is erased, and its body is lost with their key."""
+    `is_outdated`: it must not be sent any more as it is, see `outdated`; or it can't be: the
+    person it is about was erased, and its body is lost with their key."""
 
     id: str
     lease: str

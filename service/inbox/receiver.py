@@ -4,6 +4,7 @@ A plain ASGI endpoint: the framework's request object would cost a third of the 
 (performance notes). Refusals say nothing to the sender; the log says why.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -43,7 +44,9 @@ class Receiver:
     """The endpoint, as an ASGI application."""
 
     def __init__(self, context: Context) -> None:
-        """Start with an empty queue."""
+        """Start with an empty queue, and nothing counted."""
+        self.outcomes = Counter[str]()
+        self.refused = Counter[str]()
         self._context = context
         self._registrations = Registrations(context)
         self._refusals = Refusals(context)
@@ -78,6 +81,7 @@ class Receiver:
         except (DatabaseAway, Overloaded, NotStored) as error:
             log.warning("webhook_not_stored", sales_unit=msn, reason=type(error).__name__)
             return 503
+        self.outcomes[outcome] += 1
         log.info("webhook_stored", sales_unit=msn, outcome=outcome)
         return 200
 
@@ -87,6 +91,7 @@ class Receiver:
             await self._verify(msn, scope, body)
         except VerificationError as error:
             reason = type(error).__name__
+            self.refused[reason] += 1
             log.warning("webhook_refused", sales_unit=msn[:10], reason=reason)
             now = self._context.clock.now()
             self._refusals.note(Refused(msn, now, reason, _seen(scope), scope["headers"], body))

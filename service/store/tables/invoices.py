@@ -20,6 +20,9 @@ SOURCES = (
     "operator",
 )
 
+# The guardian has warned that the time to capture what is reserved runs out.
+WARNED = "warned_percent > 0"
+
 
 class InvoiceRecord(SQLModel):
     """The columns of an invoice; `ledger` works on these values, without a session."""
@@ -85,6 +88,18 @@ class Invoice(InvoiceRecord, table=True):
         sa.Index(
             "ix_invoice_customer", "customer_id", "id", **only_where("customer_id IS NOT NULL")
         ),
+        # What the guardian has warned of, and what has a problem: few among all that ended well.
+        sa.Index(
+            "ix_invoice_at_risk",
+            "msn",
+            "currency",
+            "warned_percent",
+            "authorized_minor",
+            "captured_minor",
+            "cancelled_minor",
+            **only_where(WARNED),
+        ),
+        sa.Index("ix_invoice_problem", "msn", "state", **only_where("problem IS NOT NULL")),
         # What is due is found without reading the pile.
         sa.Index("ix_invoice_attend", "attend_at", **only_where("attend_at IS NOT NULL")),
         one_of("state", State, "state_in_the_table"),

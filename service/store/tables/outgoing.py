@@ -143,6 +143,8 @@ class Delivery(SQLModel, table=True):
             "position",
             **only_where("status = 'pending'"),
         ),
+        # Failed ones are few, and somebody should know how many.
+        sa.Index("ix_delivery_failed", "msn", **only_where("status = 'failed'")),
         sa.Index("ix_delivery_newest", "subscription_id", "id"),
         one_of("status", DeliveryStatus, "status_known"),
     )

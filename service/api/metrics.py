@@ -1,0 +1,66 @@
+"""`/metrics`: the service's figures for Prometheus.
+
+They name nobody, yet tell a stranger how the business goes, and are those of every sales unit: so
+they have a key of their own (`BETALBAR_METRICS_KEY`), and no sales unit's opens them (I10). Without
+it they are open while Vipps is on this machine, and closed beside a real one (threats T52).
+"""
+
+import hmac
+import time
+
+from anyio import Lock, to_thread
+from starlette.requests import Request
+
+from service.api.answers import Answer
+from service.api.auth import bearer
+from service.api.calls import OpenHandler
+from service.api.running import Running
+from service.context import Context
+from service.errors import Unauthorized
+from service.metrics.exposition import CONTENT_TYPE, Received, exposition
+from service.metrics.figures import Figures, figures
+
+# Prometheus asks four times a minute; whoever asks more often costs the database nothing.
+KEPT_S = 5.0
+
+
+def metrics(context: Context, running: Running) -> OpenHandler:
+    """Return the handler of `GET /metrics`. It raises: Unauthorized, DatabaseAway."""
+    kept = _Kept(context)
+
+    async def handle(request: Request) -> Answer:
+        _require_key(context, request)
+        received = Received(dict(running.outcomes), dict(running.refusals))
+        body = exposition(await kept.figures(), received)
+        return Answer(200, body, {"Content-Type": CONTENT_TYPE})
+
+    return handle
+
+
+def _require_key(context: Context, request: Request) -> None:
+    key = context.settings.metrics_key
+    if key:
+        if not hmac.compare_digest(bearer(request.scope["headers"]), key.encode()):
+            raise Unauthorized
+    elif context.settings.is_vipps_real:
+        raise Unauthorized
+
+
+class _Kept:
+    """The figures of a moment ago, or new ones, read once however many ask."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = Lock()
+        self._read: tuple[float, Figures] | None = None
+
+    async def figures(self) -> Figures:
+        async with self._lock:
+            if self._read is None or time.monotonic() - self._read[0] > KEPT_S:
+                found = await to_thread.run_sync(self._look)
+                self._read = (time.monotonic(), found)
+            return self._read[1]
+
+    def _look(self) -> Figures:
+        with self._context.database.snapshot() as session:
+            return figures(session)

@@ -1,0 +1,1 @@
+"""What can be counted of the service, and how Prometheus reads it."""
