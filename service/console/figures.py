@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
+from service.metrics.figures import AtRisk, money_at_risk
 from service.settings import TIME_ZONES
 from service.store.tables import (
     Event,
@@ -59,6 +60,7 @@ class Overview:
     piles: dict[State, Pile]
     today: dict[tuple[str | None, str], int]
     days: Sequence[Day]
+    at_risk: Sequence[AtRisk]
     worries: Sequence[Worry]
     worry_count: int
     troubled_subscriptions: Sequence[Subscription]
@@ -73,6 +75,7 @@ def overview(session: Session, unit: SalesUnit, *, now: datetime) -> Overview:
         piles=_piles(session, unit.msn),
         today=_today(session, unit, now),
         days=_days(session, unit, now),
+        at_risk=money_at_risk(session, unit.msn),
         worries=worries,
         worry_count=worry_count,
         troubled_subscriptions=_troubled(session, unit.msn),

@@ -10,6 +10,7 @@ from service.console.figures import Overview, overview
 from service.ledger.book import write
 from service.ledger.invoices import create_invoice
 from service.ledger.record import record
+from service.metrics.figures import AtRisk
 from service.store.inserts import table_of
 from service.store.tables import Invoice, SalesUnit
 from statemachine import State
@@ -114,6 +115,24 @@ def test_strangers_text_is_shown_and_never_run(desk: Desk, page: Page) -> None:
 
     expect(page.get_by_text(HOSTILE)).to_be_visible()
     assert page.evaluate("window.hit") is None
+
+
+@ONLY_SQLITE
+def test_money_at_risk_is_the_ledgers_own_figure(desk: Desk) -> None:
+    """What `/metrics` counts is what finance reads, by the time that has passed."""
+    send(desk, "acme-0001", "CREATED", "AUTHORIZED")
+    send(desk, "other-001", "CREATED", "AUTHORIZED", msn=OTHER_MSN)
+    desk.sign_in()
+    before = desk.http.get("/console").text
+    with desk.context.database.transaction() as session:
+        session.execute(sa.update(table_of(Invoice)).values(warned_percent=80))
+
+    after = desk.http.get("/console").text
+
+    assert "No reservation is past half" in before
+    assert figures(desk).at_risk == [AtRisk(MSN, "NOK", 80, 1, AMOUNT)]
+    assert '<th scope="row">80 %</th><td class="right">1</td>' in after
+    assert "2\u202f000.00\u00a0NOK" in after
 
 
 def sign_in(desk: Desk, page: Page, login: str = "viewer") -> None:
