@@ -87,7 +87,7 @@ class World:
         # What usually comes with a payment: its events' lines, and the answers it gave.
         several: Bound[Any] = Bound(4 * kept_max)
         self.answers = store.table(
-            "answer", asdict, decode=lambda row: Answer(**row), bound=several
+            "answer", _answer_row, decode=lambda row: Answer(**row), bound=several
         )
         self.sales_units = store.table("sales_unit", asdict, decode=lambda row: SalesUnit(**row))
         self.persons = store.table("person", asdict, decode=lambda row: Person(**row))
@@ -271,6 +271,11 @@ class World:
     def next_expiry_at(self) -> datetime | None:
         """Return the business time at which the next payment may expire."""
         return self._expiries[0][0] if self._expiries else None
+
+
+def _answer_row(answer: Answer) -> dict[str, Any]:
+    # One for each call: `asdict` looks for more in every field, at ten times the cost.
+    return {name: getattr(answer, name) for name in Answer.__slots__}
 
 
 def _same(row: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,11 @@ from tests.flows.stack import Shop, Stack
 
 # A worker that found it free would have taken it within a second; twice that is certain.
 _HANDS_OFF_S = 2.0
+_SESSIONS = (
+    "SELECT pid FROM pg_stat_activity"
+    " WHERE datname = current_database() AND backend_type = 'client backend'"
+    " AND pid <> pg_backend_pid()"
+)
 _LEASES = (
     "SELECT 'command' AS kind, lease FROM command WHERE status = 'running'"
     " UNION SELECT 'delivery', lease FROM delivery WHERE status = 'pending' AND lease IS NOT NULL"
@@ -59,8 +64,7 @@ class Stage:
     def doom(self, point: str, *words: str) -> None:
         """From now on there runs a process that dies at that point, when it is about the words."""
         self.service.kill()
-        command = [FORKED, KILLED_AT, point, " ".join(words), "serve"]
-        self._become(replace(self.service, command=command))
+        self._replace([FORKED, KILLED_AT, point, " ".join(words), "serve"])
 
     def restart(self, *, held: Callable[[], Row] | None = None) -> None:
         """Start the service as it is, on what the killed one has left; its leases end.
@@ -68,8 +72,14 @@ class Stage:
         Alone on SQLite, the new process knows that nobody holds them. On PostgreSQL another one
         might: it must leave `held` alone. Then the leases' ends are set to now instead of
         waiting for them; the kills at random instants wait."""
+        self._replace([FORKED, "serve"], held=held)
+
+    def _replace(self, command: Sequence[str], held: Callable[[], Row] | None = None) -> None:
+        self.wait_killed()
         leases = [] if self.is_sqlite else self.rows(_LEASES)
-        self._become(replace(self.service, command=[FORKED, "serve"]))
+        self.stack.service[0] = replace(self.service, command=command)
+        self.service.start()
+        self.service.wait_ready("/readyz")
         if held is not None and leases:
             self._stays(held)
         for lease in leases:
@@ -82,16 +92,14 @@ class Stage:
         eventually(lambda: time.monotonic() > until, what="a while over")
         assert held() == before
 
-    def _become(self, child: Child) -> None:
-        self.stack.service[0] = child
-        child.start()
-        child.wait_ready("/readyz")
-
     def wait_killed(self) -> None:
         """Return once the process is dead, by its own hand or by another's."""
         eventually(lambda: not self.service.is_alive(), what="killed")
         assert self.service.process is not None
         assert self.service.process.poll() == -SIGKILL
+        if not self.is_sqlite:
+            # What it had sent to the server, the server finishes, be it a commit.
+            eventually(lambda: not self.rows(_SESSIONS), what="sessions ended")
 
     # What merchant and customer do
 
