@@ -17,6 +17,7 @@ _SAMPLES = (
     ("sample-authorized", 2_000_00, "Travel insurance", "manual", "approve"),
     ("sample-captured", 399_00, "Gym membership", "automatic", "approve"),
     ("sample-rejected", 75_00, "Parking", "manual", "reject"),
+    ("sample-by-link", 1_250_00, "Window cleaning", "manual", "by link"),
 )
 
 
@@ -49,12 +50,16 @@ def _wait(http: httpx.Client) -> None:
 
 def _make(http: httpx.Client, currency: str, sample: tuple[str, int, str, str, Any]) -> None:
     reference, amount_minor, description, capture, act = sample
+    # Who is not known is sent a link, which the console shows.
+    whom: dict[str, Any] = {"customer": {"phoneNumber": "4791234567", "name": "Kari Nordmann"}}
+    if act == "by link":
+        whom, act = {"flow": "WEB_REDIRECT"}, None
     body = {
         "reference": reference,
         "amount": {"currency": currency, "value": amount_minor},
-        "customer": {"phoneNumber": "4791234567", "name": "Kari Nordmann"},
         "description": description,
         "capture": capture,
+        **whom,
     }
     made = http.post("/v1/invoices", params={"wait": 10}, json=body)
     if act and made.status_code == httpx.codes.CREATED:

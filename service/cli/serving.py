@@ -1,6 +1,7 @@
 """`betalbar serve`, `worker`, `migrate` and `sandbox`: processes that stay, and their schema."""
 
 import asyncio
+import math
 import signal
 import socket
 import sys
@@ -126,6 +127,8 @@ def sandbox(
     Any keys open it. Point a service at it with BETALBAR_VIPPS_URL; approve a payment with
     POST /sandbox/payments/REFERENCE/approve, and see docs/sandbox.md for the rest.
     """
+    if math.isnan(retry_scale):  # which is neither under the least nor over the most
+        raise typer.BadParameter("is not a number", param_hint="--retry-scale")
     played = scenarios.read(scenario, speed)
     url = f"http://{host}:{port}"
     listening = listen(host, port)

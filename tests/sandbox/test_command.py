@@ -26,3 +26,13 @@ def test_command_with_a_retry_scale_does_not_wait_as_long_as_vipps(receiver: Rec
             run.kill()
 
     assert [r.name for r in received] == ["CREATED"] * 7
+
+
+def test_retry_scale_that_is_no_number_is_refused() -> None:
+    """Waits that are no numbers would never be over."""
+    command = [sys.executable, "-m", "service.cli", "sandbox", "--retry-scale", "nan"]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode == 2
+    assert "--retry-scale" in ended.stderr

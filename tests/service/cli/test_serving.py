@@ -96,6 +96,7 @@ def test_serve_with_samples_has_invoices_in_several_states(tmp_path: Path) -> No
         "sample-authorized": "authorized",
         "sample-captured": "captured",
         "sample-rejected": "aborted",
+        "sample-by-link": "created",
     }
 
     with served(tmp_path, "--samples") as one:
