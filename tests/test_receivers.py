@@ -1,7 +1,6 @@
 """The README's receivers take what our service really delivers, and nothing else."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from service.store.tables import Delivery
 from tests.builders import ONLY_SQLITE
 from tests.fake_merchant import FakeMerchant, serve, until
 from tests.flows.processes import HTTP, eventually, free_port
+from tests.npm import install
 from tests.service.outbox.builders import Shop, a_shop
 from tests.service.outbox.test_deliverer import delivering
 
@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.anyio, ONLY_SQLITE]
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PACKAGE = "standardwebhooks@1.1.1"
-NPM_S = 120
 
 
 def _sample(beginning: str) -> str:
@@ -47,19 +46,7 @@ def shop(database: Database) -> Shop:
 def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the library into a folder of its own; skip loudly where that cannot be done."""
     folder = tmp_path_factory.mktemp("node")
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"NOT RUN: the README's Node receiver needs {tool}, which is not installed")
-    (folder / "package.json").write_text('{"private": true}')
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
-    try:
-        run = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=NPM_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"NOT RUN: npm did not get {PACKAGE} within {NPM_S} s")
-    if run.returncode != 0:
-        pytest.skip(f"NOT RUN: npm cannot get {PACKAGE}: {run.stderr[-300:]}")
+    install(folder, PACKAGE, for_what="the README's Node receiver", tools=("node", "npm"))
     return folder
 
 

@@ -32,24 +32,13 @@ class Action:
     takes_amount: bool = False
 
 
-def _push(book: Book, invoice: InvoiceRecord, ask: Ask, _: Form) -> None:
-    acts.push(book, invoice, ask)
+def _without_form(act: Callable[[Book, InvoiceRecord, Ask], None]) -> Do:
+    """Return an act that needs no more than every form has."""
 
+    def do(book: Book, invoice: InvoiceRecord, ask: Ask, _: Form) -> None:
+        act(book, invoice, ask)
 
-def _soft_dismiss(book: Book, invoice: InvoiceRecord, ask: Ask, _: Form) -> None:
-    acts.soft_dismiss(book, invoice, ask)
-
-
-def _capture(book: Book, invoice: InvoiceRecord, ask: Ask, _: Form) -> None:
-    acts.capture(book, invoice, ask)
-
-
-def _cancel(book: Book, invoice: InvoiceRecord, ask: Ask, _: Form) -> None:
-    acts.cancel(book, invoice, ask)
-
-
-def _refund(book: Book, invoice: InvoiceRecord, ask: Ask, _: Form) -> None:
-    acts.refund(book, invoice, ask)
+    return do
 
 
 def _paid_elsewhere(book: Book, invoice: InvoiceRecord, ask: Ask, form: Form) -> None:
@@ -66,21 +55,21 @@ ACTIONS: Mapping[str, Action] = {
             "Ask again",
             "Sends the request into the customer's app. One that is open is replaced.",
             Permission.ASK,
-            _push,
+            _without_form(acts.push),
         ),
         Action(
             "soft-dismiss",
             "Mark as postponed",
             "Notes that the customer will pay later. The open request stays.",
             Permission.ASK,
-            _soft_dismiss,
+            _without_form(acts.soft_dismiss),
         ),
         Action(
             "capture",
             "Capture",
             "Takes reserved money from the customer.",
             Permission.MONEY,
-            _capture,
+            _without_form(acts.capture),
             takes_amount=True,
         ),
         Action(
@@ -88,7 +77,7 @@ ACTIONS: Mapping[str, Action] = {
             "Refund",
             "Gives captured money back to the customer.",
             Permission.MONEY,
-            _refund,
+            _without_form(acts.refund),
             takes_amount=True,
         ),
         Action(
@@ -96,7 +85,7 @@ ACTIONS: Mapping[str, Action] = {
             "Cancel",
             "Before it is approved: withdraws the invoice. After: releases all that is reserved.",
             Permission.MONEY,
-            _cancel,
+            _without_form(acts.cancel),
         ),
         Action(
             "paid-elsewhere",

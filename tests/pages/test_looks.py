@@ -1,7 +1,5 @@
 """The page in front of everybody: axe, the smallest screen, dark mode, hostile merchants."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +7,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import DESKTOP, SMALL, is_too_wide
+from tests.npm import install
 from tests.pages.living import Living, living
 
 AXE = "axe-core@4.14.1"
-NPM_S = 120
 # What WCAG 2.2 AA demands; best practices beyond it are not asked for.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 RUN_AXE = """async (rules) => {
@@ -33,18 +31,7 @@ HOSTILE = (
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Fetch axe into a folder of its own; skip loudly where that cannot be done."""
     folder = tmp_path_factory.mktemp("axe")
-    if shutil.which("npm") is None:
-        pytest.skip("NOT RUN: axe needs npm, which is not installed")
-    (folder / "package.json").write_text('{"private": true}')
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", AXE]
-    try:
-        run = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=NPM_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"NOT RUN: npm did not get {AXE} within {NPM_S} s")
-    if run.returncode != 0:
-        pytest.skip(f"NOT RUN: npm cannot get {AXE}: {run.stderr[-300:]}")
+    install(folder, AXE, for_what="axe", tools=("npm",))
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 

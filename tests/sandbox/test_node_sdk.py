@@ -8,30 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.npm import install
 from tests.sandbox.harness import Merchant
 
 PACKAGE = "@vippsmobilepay/sdk@2.4.2"
 SCRIPT = Path(__file__).with_name("node_sdk.mjs")
-NPM_S = 120
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the SDK into a folder of its own; skip loudly where that cannot be done."""
     folder = tmp_path_factory.mktemp("node")
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"NOT RUN: Vipps's Node SDK needs {tool}, which is not installed")
-    (folder / "package.json").write_text('{"private": true}')
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
-    try:
-        run = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=NPM_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"NOT RUN: npm did not get {PACKAGE} within {NPM_S} s")
-    if run.returncode != 0:
-        pytest.skip(f"NOT RUN: npm cannot get {PACKAGE}: {run.stderr[-300:]}")
+    install(folder, PACKAGE, for_what="Vipps's Node SDK", tools=("node", "npm"))
     return Path(shutil.copy(SCRIPT, folder))
 
 
