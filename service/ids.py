@@ -4,9 +4,19 @@ Ids sort by time of making, so that inserts stay at the right edge of their inde
 (performance notes, "Growth"); they are never used as an order of events.
 """
 
-from ulid import ULID
+import os
+import time
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_SHIFTS = tuple(range(120, -1, -10))  # 26 characters of five bits, two at a time
+_RANDOM_BYTES = 10
 
 
 def new_id(kind: str) -> str:
-    """Return a fresh id such as `evt_01JD…`; 26 characters after the kind."""
-    return f"{kind}_{ULID()}"
+    """Return a fresh id such as `evt_01JD…`; 26 characters after the kind.
+
+    48 bits of milliseconds, 80 random ones. Source: github.com/ulid/spec. Four of them are made
+    for each webhook, and the library's took a tenth of all that it costs to store one."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(_RANDOM_BYTES))
+    return f"{kind}_{''.join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])}"

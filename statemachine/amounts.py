@@ -1,7 +1,7 @@
 """What happened to the money of one payment, in minor units (øre or cent)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 # Which sum an event of Vipps adds to. TERMINATED counts as cancelled because Vipps's own
@@ -60,10 +60,23 @@ class Amounts:
         CREATED, ABORTED and EXPIRED move no money. Raises: KeyError for a name
         that is not one of Vipps's eight.
         """
-        part = _SUM_OF_EVENT[event_name]
-        if part is None:
-            return self
-        return replace(self, **{part: getattr(self, part) + amount_minor})
+        match _SUM_OF_EVENT[event_name]:
+            case "authorized":
+                more = (amount_minor, 0, 0, 0)
+            case "captured":
+                more = (0, amount_minor, 0, 0)
+            case "refunded":
+                more = (0, 0, amount_minor, 0)
+            case "cancelled":
+                more = (0, 0, 0, amount_minor)
+            case _:
+                return self
+        return Amounts(
+            self.authorized + more[0],
+            self.captured + more[1],
+            self.refunded + more[2],
+            self.cancelled + more[3],
+        )
 
 
 NO_MONEY = Amounts()

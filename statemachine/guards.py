@@ -53,7 +53,10 @@ class Guard:
 
     def objection(self, facts: Facts) -> Reason | None:
         """Return why the facts do not satisfy this guard; None when they do."""
-        return next((check.otherwise for check in self.checks if not check.holds(facts)), None)
+        for check in self.checks:
+            if not check.holds(facts):
+                return check.otherwise
+        return None
 
 
 _IS_NEW = Check(

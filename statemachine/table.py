@@ -16,6 +16,7 @@ The diagram in the README is drawn from this table; after a change here, draw it
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Self
 
 from statemachine.guards import (
@@ -143,6 +144,7 @@ TERMINAL_STATES = frozenset(State) - {state for rule in RULES for state in rule.
 """The states that no rule leads out of."""
 
 
+@cache
 def triggers_from(state: State | None) -> tuple[Trigger, ...]:
     """Return the triggers that the table allows from a state, in the table's order."""
     return tuple(dict.fromkeys(rule.trigger for rule in RULES if state in rule.from_))

@@ -37,7 +37,7 @@ service.kinds             |                                            |
 service.logs              |                                            | structlog
 service.wake              |                                            |
 service.stopping          |                                            |
-service.ids               |                                            | ulid
+service.ids               |                                            |
 service.settings          | errors                                     | pydantic pydantic_settings sqlalchemy
 service.store             | errors kinds statemachine webhooks         | alembic orjson sqlalchemy sqlmodel
 service.vault             | errors store                               | cryptography sqlalchemy sqlmodel

@@ -278,7 +278,7 @@ class Book(Loaded):
         for invoice in {**changed[0], **changed[1]}.values():
             unit = self.sales_unit(invoice.msn)
             invoice.attend_at = next_at(invoice, self.payments(invoice), unit, self.now)
-        posting.post(self.session, self.rows)
+        posting.post(self.session, self.rows, self.changes)
 
 
 def write(context: Context, work: Callable[[Book], T]) -> T:

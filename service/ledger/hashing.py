@@ -39,8 +39,10 @@ def transition_hash(row: Mapping[str, Any]) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).hex()
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    kind = type(value)
+    if kind is datetime:
+        at = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return at.isoformat("T", "microseconds")
+    if kind is bytes or kind is memoryview:
+        return value.hex()
     return value

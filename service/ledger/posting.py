@@ -5,14 +5,15 @@ payment's end is written before its successor (one live payment per invoice), th
 locked last and for the shortest time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 from service.store.inserts import table_of, upsert_into
+from service.store.statements import insert_rows, update_rows
 from service.store.tables import (
     Act,
     Command,
@@ -28,6 +29,7 @@ from service.store.tables import (
 )
 
 Row = dict[str, Any]
+Loadable = InvoiceRecord | PaymentRecord
 
 
 @dataclass(slots=True)
@@ -48,30 +50,6 @@ class Rows:
     reads: dict[str, Row] = field(default_factory=dict)  # by payment
     events: list[Row] = field(default_factory=list)
 
-
-# Columns that never change after the insert are left out of the update.
-_FIXED_INVOICE = frozenset(
-    {"id", "msn", "reference", "amount_minor", "currency", "description", "flow"}
-    | {"capture", "due_date", "terms", "creation_hash", "page_lookup", "created_at"}
-)
-_FIXED_PAYMENT = frozenset({"id", "msn", "invoice_id", "attempt", "reference", "user_flow"})
-
-
-def _update(model: type[SQLModel], fixed: frozenset[str]) -> tuple[sa.Update, tuple[str, ...]]:
-    table = table_of(model)
-    names = tuple(column.name for column in table.c if column.name not in fixed)
-    statement = sa.update(table).where(table.c.id == sa.bindparam("key"))
-    return statement.values({name: sa.bindparam(f"new_{name}") for name in names}), names
-
-
-_UPDATE_INVOICE, _INVOICE_NAMES = _update(Invoice, _FIXED_INVOICE)
-_UPDATE_PAYMENT, _PAYMENT_NAMES = _update(Payment, _FIXED_PAYMENT)
-
-_RESCHEDULE = (
-    sa.update(table_of(Invoice))
-    .where(table_of(Invoice).c.id == sa.bindparam("key"))
-    .values(attend_at=sa.bindparam("at"))
-)
 
 _vipps_event = table_of(StoredVippsEvent)
 _REJUDGE = (
@@ -95,17 +73,18 @@ _CONFIRM = (
 )
 
 
-def post(session: Session, rows: Rows) -> None:
-    """Write all rows, then number and write the events of each sales unit's feed."""
-    _insert(session, Invoice, [record.model_dump() for record in rows.new_invoices])
-    _save_invoices(session, rows)
-    _reschedule(session, rows)
-    _save_payments(session, rows)
-    _insert(session, Payment, [record.model_dump() for record in rows.new_payments])
-    _insert(session, Act, rows.acts)
-    _insert(session, StoredVippsEvent, rows.vipps_events)
-    _insert(session, Transition, rows.transitions)
-    _insert(session, Command, rows.commands)
+def post(session: Session, rows: Rows, changes: Callable[[Loadable], Row]) -> None:
+    """Write all rows, then number and write the events of each sales unit's feed.
+
+    `changes` says in which columns a row that was loaded differs now."""
+    insert_rows(session, Invoice, [record.values() for record in rows.new_invoices])
+    _save_invoices(session, rows, changes)
+    _save_payments(session, rows, changes)
+    insert_rows(session, Payment, [record.values() for record in rows.new_payments])
+    insert_rows(session, Act, rows.acts)
+    insert_rows(session, StoredVippsEvent, rows.vipps_events)
+    insert_rows(session, Transition, rows.transitions)
+    insert_rows(session, Command, rows.commands)
     _hasten(session, list(rows.reads.values()))
     if rows.rejudged:
         session.execute(_REJUDGE, rows.rejudged)
@@ -114,39 +93,21 @@ def post(session: Session, rows: Rows) -> None:
     _append_to_feeds(session, rows.events)
 
 
-def _insert(session: Session, model: type[SQLModel], rows: Sequence[Row]) -> None:
-    if rows:
-        session.execute(sa.insert(table_of(model)), rows)
-
-
-def _save_invoices(session: Session, rows: Rows) -> None:
+def _save_invoices(session: Session, rows: Rows, changes: Callable[[Loadable], Row]) -> None:
     new = {record.id for record in rows.new_invoices}
-    changed = [record for key, record in rows.invoices.items() if key not in new]
-    for record in changed:
-        record.version += 1
-    if changed:
-        session.execute(_UPDATE_INVOICE, [_changes(r, _INVOICE_NAMES) for r in changed])
+    for key, record in rows.invoices.items():
+        if key not in new:
+            record.version += 1
+    # When it is due again is nothing that anybody outside would see: the version stays.
+    loaded = {**rows.rescheduled, **rows.invoices}
+    changed = {key: changes(record) for key, record in loaded.items() if key not in new}
+    update_rows(session, Invoice, changed)
 
 
-def _reschedule(session: Session, rows: Rows) -> None:
-    """Write what nobody outside would see changed: the version must stay."""
-    quiet = sorted(rows.rescheduled.keys() - rows.invoices.keys())
-    if quiet:
-        due = [{"key": key, "at": rows.rescheduled[key].attend_at} for key in quiet]
-        session.execute(_RESCHEDULE, due)
-
-
-def _save_payments(session: Session, rows: Rows) -> None:
+def _save_payments(session: Session, rows: Rows, changes: Callable[[Loadable], Row]) -> None:
     new = {record.id for record in rows.new_payments}
-    changed = [record for key, record in rows.payments.items() if key not in new]
-    if changed:
-        session.execute(_UPDATE_PAYMENT, [_changes(r, _PAYMENT_NAMES) for r in changed])
-
-
-def _changes(record: InvoiceRecord | PaymentRecord, names: tuple[str, ...]) -> Row:
-    values: Row = {f"new_{name}": getattr(record, name) for name in names}
-    values["key"] = record.id
-    return values
+    loaded = rows.payments.items()
+    update_rows(session, Payment, {key: changes(r) for key, r in loaded if key not in new})
 
 
 def _hasten(session: Session, reads: Sequence[Row]) -> None:
@@ -188,4 +149,4 @@ def _append_to_feeds(session: Session, events: Sequence[Row]) -> None:
         ).scalar_one()
         for position, event in enumerate(mine, start=last - len(mine) + 1):
             event["position"] = position
-    _insert(session, Event, events)
+    insert_rows(session, Event, events)

@@ -7,9 +7,6 @@ one invoice in one batch follow each other as they would in two.
 
 from collections.abc import Mapping, Sequence
 
-import sqlalchemy as sa
-from sqlmodel import col
-
 from service.ledger.book import Book
 from service.ledger.consequences import after_verdict, flag
 from service.ledger.payments import was_made
@@ -22,6 +19,8 @@ from service.ledger.sharing import (
 )
 from service.ledger.stored import MSN_DIFFERS, Row
 from service.ledger.types import Evidence
+from service.store.inserts import table_of
+from service.store.statements import Selection
 from service.store.tables import InvoiceRecord, Payment, PaymentRecord
 from statemachine import (
     ENDS,
@@ -35,6 +34,9 @@ from statemachine import (
 )
 from webhooks.errors import NotAnEpaymentEvent
 from webhooks.vipps_event import VippsEvent
+
+_payment = table_of(Payment).c
+_OWNERS = Selection((_payment.invoice_id,), key=_payment.reference, equal=(_payment.msn,))
 
 _Found = tuple[InvoiceRecord, PaymentRecord]
 _ByName = Mapping[tuple[str, str], _Found]  # by (msn, reference)
@@ -210,13 +212,10 @@ def _payments(book: Book, batch: Sequence[Received]) -> _ByName:
     named = {(r.msn, r.report.reference) for r in batch if isinstance(r.report, VippsEvent)}
     if not named:
         return {}
-    # Two lists and not one of pairs, which SQLite would look up by reading the whole table.
-    owners = sa.select(col(Payment.msn), col(Payment.reference), col(Payment.invoice_id)).where(
-        col(Payment.msn).in_({msn for msn, _ in named}),
-        col(Payment.reference).in_({reference for _, reference in named}),
-    )
-    rows = book.session.execute(owners).all()
-    ids = {row.invoice_id for row in rows if (row.msn, row.reference) in named}
+    ids: set[str] = set()
+    for msn in sorted({msn for msn, _ in named}):
+        references = [reference for unit, reference in named if unit == msn]
+        ids.update(row["invoice_id"] for row in _OWNERS.rows(book.session, references, msn))
     book.load(ids)
     chains = ((i, p) for i in map(book.invoice, ids) for p in book.payments(i))
     found = {(p.msn, p.reference): (i, p) for i, p in chains if (p.msn, p.reference) in named}

@@ -27,8 +27,9 @@ def rfc3339(instant: datetime | None) -> str | None:
 
 def rfc3339_of(instant: datetime) -> str:
     """Return an instant as `2026-11-22T10:00:00.123Z`."""
-    text = instant.astimezone(UTC).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat("T", "milliseconds")[:-6] + "Z"
 
 
 def money(amount_minor: int, currency: str) -> Money:

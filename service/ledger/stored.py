@@ -7,10 +7,10 @@ transaction sees what was judged before it, as if each had its own.
 from collections.abc import Iterable
 from typing import Any
 
-import sqlalchemy as sa
 from sqlmodel import Session
 
 from service.store.inserts import table_of
+from service.store.statements import Selection
 from service.store.tables import PaymentRecord, StoredVippsEvent
 from statemachine import Outcome, Twin
 
@@ -26,6 +26,14 @@ _COLUMNS = tuple(c for c in table_of(StoredVippsEvent).c if c.name not in _SEALE
 # Copies say nothing new, and there may be a thousand of them. An unmatched one is read anew
 # should the payment turn up after all.
 _NO_PRECEDENT = (Outcome.DUPLICATE, Outcome.UNMATCHED)
+
+_column = table_of(StoredVippsEvent).c
+_SAID = Selection(
+    _COLUMNS,
+    key=_column.reference,
+    equal=(_column.msn,),
+    also=f"outcome NOT IN ({', '.join(repr(str(outcome)) for outcome in _NO_PRECEDENT)})",
+)
 
 
 class StoredEvents:
@@ -43,17 +51,11 @@ class StoredEvents:
         if not missing:
             return
         self._rows.update((name, []) for name in missing)
-        column = table_of(StoredVippsEvent).c
-        # Two lists and not one of pairs, which SQLite would look up by reading the whole table.
-        said = sa.select(*_COLUMNS).where(
-            column.msn.in_({msn for msn, _ in missing}),
-            column.reference.in_({reference for _, reference in missing}),
-            column.outcome.not_in(_NO_PRECEDENT),
-        )
-        for row in self._session.execute(said):
-            if (row.msn, row.reference) in missing:
-                self._rows[row.msn, row.reference].append(dict(row._mapping))
-                self._in_database.add(row.id)
+        for msn in sorted({msn for msn, _ in missing}):
+            references = [reference for unit, reference in missing if unit == msn]
+            for row in _SAID.rows(self._session, references, msn):
+                self._rows[msn, row["reference"]].append(row)
+                self._in_database.add(row["id"])
 
     def of(self, payment: PaymentRecord) -> list[Row]:
         """Return a loaded payment's events, those of other sales units left out."""

@@ -101,7 +101,7 @@ def test_trap_a_row_of_sqlmodel_cannot_be_a_model() -> None:
 
 def test_an_unbound_cursor_moves_and_keeps_only_its_own_fields() -> None:
     """The way we use the library: a throwaway cursor, nothing registered."""
-    cursor = machine._Cursor(State.PUSHED, Facts())
+    cursor = machine.Cursor(State.PUSHED, Facts())
 
     assert our_machine().events[Trigger.ABORT].trigger(cursor, cursor)
     assert cursor.state is State.ABORTED

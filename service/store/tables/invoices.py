@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from service.store.tables.columns import Json, one_of, only_where
+from service.store.tables.record import Record
 from statemachine import PaymentState, State, Trigger
 
 SOURCES = (
@@ -24,7 +25,7 @@ SOURCES = (
 WARNED = "warned_percent > 0"
 
 
-class InvoiceRecord(SQLModel):
+class InvoiceRecord(Record):
     """The columns of an invoice; `ledger` works on these values, without a session."""
 
     id: str = Field(primary_key=True)
@@ -118,7 +119,7 @@ class Invoice(InvoiceRecord, table=True):
     )
 
 
-class PaymentRecord(SQLModel):
+class PaymentRecord(Record):
     """The columns of a payment; `ledger` works on these values, without a session."""
 
     id: str = Field(primary_key=True)

@@ -1,0 +1,255 @@
+"""Statements of the hot path: made once from the tables, run by the driver on whole batches.
+
+SQLAlchemy converts and binds every value of every row by itself, which costs more than the
+database does (docs/performance.md). Here a batch is one call: tuples for SQLite's `executemany`,
+COPY and one JSON document for PostgreSQL. Everything that is not the hot path stays with
+SQLAlchemy; the columns, their types and their names come from the same tables.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlmodel import Session, SQLModel
+from sqlmodel.sql.sqltypes import UTCDateTime
+
+from service.store.inserts import table_of
+
+Row = dict[str, Any]
+Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Some columns of the rows whose `key` is one of many, and whose `equal` columns are given.
+
+    `also` is SQL that holds for all of them. `is_locked`: nobody else changes them before the
+    transaction ends, and whoever locks several does it in the sequence of `sort`."""
+
+    columns: tuple[sa.Column[Any], ...]
+    key: sa.Column[Any]
+    equal: tuple[sa.Column[Any], ...] = ()
+    also: str = ""
+    sort: sa.Column[Any] | None = None
+    is_locked: bool = False
+
+    def rows(self, session: Session, keys: Iterable[Any], *given: Any) -> list[Row]:
+        """Return the rows, each by the names of its columns."""
+        is_sqlite = _is_sqlite(session)
+        wanted: Any = orjson.dumps(list(keys)).decode() if is_sqlite else list(keys)
+        statement, convert = _select(self, is_sqlite)
+        found = session.connection().exec_driver_sql(statement, (wanted, *given))
+        return [convert(row) for row in found.cursor.fetchall()] if found.cursor else []
+
+
+def insert_rows(session: Session, model: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows; a column that a row leaves out gets its default, or NULL."""
+    if not rows:
+        return
+    if _is_sqlite(session):
+        statement, tuples = _sqlite_insert(model)
+        session.connection().exec_driver_sql(statement, [tuples(row) for row in rows])
+        return
+    statement, tuples = _copy_into(model)
+    connection: Any = session.connection().connection.driver_connection
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(tuples(row))
+
+
+def update_rows(
+    session: Session, model: type[SQLModel], changes: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Set some columns of some rows, each by its id; what is not named stays."""
+    alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+    for key, values in changes.items():
+        if values:
+            alike.setdefault(tuple(values), []).append((*values.values(), key))
+    for names, rows in alike.items():
+        if _is_sqlite(session):
+            statement, encode = _sqlite_update(model, names)
+            session.connection().exec_driver_sql(statement, [encode(row) for row in rows])
+        else:
+            statement = _postgres_update(model, names)
+            session.connection().exec_driver_sql(statement, (_json_rows(rows),))
+
+
+def _is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
+
+
+# Values
+
+
+def _sqlite_encoder(column: sa.Column[Any]) -> Convert | None:
+    encoders = ((UTCDateTime, _instant_text), (sa.Date, _date_text), (sa.JSON, _json_text))
+    return next((encode for kind, encode in encoders if isinstance(column.type, kind)), None)
+
+
+def _instant_text(value: datetime | None) -> str | None:
+    """Return an aware instant as SQLAlchemy stores it: UTC, always with six decimals."""
+    if value is None:
+        return None
+    if value.tzinfo is not UTC:
+        if value.utcoffset() is None:
+            raise ValueError("an instant needs its time zone")
+        value = value.astimezone(UTC)
+    return value.isoformat(" ", "microseconds")[:26]
+
+
+def _date_text(value: date | None) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+def _json_text(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+_SQLITE_DECODERS: tuple[tuple[type, Convert], ...] = (
+    (UTCDateTime, lambda text: datetime.fromisoformat(text).replace(tzinfo=UTC)),
+    (sa.Date, date.fromisoformat),
+    (sa.JSON, orjson.loads),
+    (sa.Boolean, bool),
+)
+# psycopg gives every other type as it is meant; instants come in the session's own zone.
+_POSTGRES_DECODERS: tuple[tuple[type, Convert], ...] = (
+    (UTCDateTime, lambda instant: instant.astimezone(UTC)),
+)
+
+
+def _decoder(column: sa.Column[Any], is_sqlite: bool) -> Convert | None:
+    decoders = _SQLITE_DECODERS if is_sqlite else _POSTGRES_DECODERS
+    return next((decode for kind, decode in decoders if isinstance(column.type, kind)), None)
+
+
+def _default(column: sa.Column[Any]) -> Any:
+    default: Any = column.default
+    return default.arg if default is not None and default.is_scalar else None
+
+
+# SELECT
+
+
+@lru_cache(maxsize=64)
+def _select(selection: Selection, is_sqlite: bool) -> tuple[str, Callable[[Sequence[Any]], Row]]:
+    table = selection.key.table.name  # type: ignore[attr-defined]
+    mark = "?" if is_sqlite else "%s"
+    keys = "(SELECT value FROM json_each(?))" if is_sqlite else "ANY(%s)"
+    how = "IN" if is_sqlite else "="
+    where = [f"{selection.key.name} {how} {keys}"]
+    where += [f"{column.name} = {mark}" for column in selection.equal]
+    where += [selection.also] if selection.also else []
+    named = ", ".join(column.name for column in selection.columns)
+    text = f"SELECT {named} FROM {_quoted(table)} WHERE {' AND '.join(where)}"  # noqa: S608  (names of our own tables)
+    if selection.sort is not None:
+        text += f" ORDER BY {selection.sort.name}"
+    if selection.is_locked and not is_sqlite:  # SQLite has one writer
+        text += " FOR UPDATE"
+    names = tuple(column.name for column in selection.columns)
+    decoders = [(c.name, _decoder(c, is_sqlite)) for c in selection.columns]
+    converted = [(name, decode) for name, decode in decoders if decode is not None]
+
+    def convert(row: Sequence[Any]) -> Row:
+        values = dict(zip(names, row, strict=True))
+        for name, decode in converted:
+            value = values[name]
+            if value is not None:
+                values[name] = decode(value)
+        return values
+
+    return text, convert
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+# INSERT
+
+
+@lru_cache(maxsize=64)
+def _sqlite_insert(
+    model: type[SQLModel],
+) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    table = table_of(model)
+    names = ", ".join(column.name for column in table.c)
+    marks = ", ".join("?" for _ in table.c)
+    statement = f"INSERT INTO {_quoted(table.name)} ({names}) VALUES ({marks})"  # noqa: S608
+    return statement, _tuples(table, _sqlite_encoder)
+
+
+@lru_cache(maxsize=64)
+def _copy_into(model: type[SQLModel]) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    table = table_of(model)
+    names = ", ".join(column.name for column in table.c)
+    return f"COPY {_quoted(table.name)} ({names}) FROM STDIN", _tuples(table, _copy_encoder)
+
+
+def _copy_encoder(column: sa.Column[Any]) -> Convert | None:
+    return _json_text if isinstance(column.type, sa.JSON) else None
+
+
+def _tuples(
+    table: sa.Table, encoder: Callable[[sa.Column[Any]], Convert | None]
+) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    columns = [(c.name, _default(c), encoder(c)) for c in table.c]
+
+    def tuples(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        get = row.get
+        return tuple(
+            [
+                get(name, default) if encode is None else encode(get(name, default))
+                for name, default, encode in columns
+            ]
+        )
+
+    return tuples
+
+
+# UPDATE
+
+
+@lru_cache(maxsize=256)
+def _sqlite_update(
+    model: type[SQLModel], names: tuple[str, ...]
+) -> tuple[str, Callable[[Sequence[Any]], tuple[Any, ...]]]:
+    table = table_of(model)
+    changes = ", ".join(f"{name} = ?" for name in names)
+    statement = f"UPDATE {_quoted(table.name)} SET {changes} WHERE id = ?"  # noqa: S608
+    encoders = [_sqlite_encoder(table.c[name]) for name in names] + [None]
+
+    def encode(values: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple([v if e is None else e(v) for e, v in zip(encoders, values, strict=True)])
+
+    return statement, encode
+
+
+@lru_cache(maxsize=256)
+def _postgres_update(model: type[SQLModel], names: tuple[str, ...]) -> str:
+    # One statement and one parameter for all rows: arrays would be written by Python, cell by cell.
+    table = table_of(model)
+    types = [table.c[name].type.compile(dialect=_POSTGRES) for name in names]
+    cells = ", ".join(f"(cells->>{number})::{type_}" for number, type_ in enumerate(types))
+    changes = ", ".join(names)
+    return (
+        f"UPDATE {_quoted(table.name)} AS t SET ({changes}) = ROW ({cells})"  # noqa: S608
+        f" FROM json_array_elements(%s::json) AS cells WHERE t.id = cells->>{len(names)}"
+    )
+
+
+_POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def _json_rows(rows: Sequence[Sequence[Any]]) -> str:
+    return orjson.dumps(rows, default=_json_cell).decode()
+
+
+def _json_cell(value: Any) -> Any:
+    if isinstance(value, bytes | memoryview):
+        return f"\\x{bytes(value).hex()}"
+    raise TypeError(type(value).__name__)
