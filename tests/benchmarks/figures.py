@@ -75,7 +75,7 @@ Run = Callable[[int], list[Figure]]
 def at_least(times: float, ours: float, other: float | None, name: str) -> Goal:
     """Return the goal of being so many times another figure; None: that one was not measured."""
     is_reached = None if other is None else ours >= times * other
-    return Goal(f"≥ {times:g} × {name}", is_reached)
+    return Goal(f"≥ {times:g} x {name}", is_reached)
 
 
 def below(limit: float, value: float | None, what: str, unit: str = "ms") -> Goal:
