@@ -4,6 +4,7 @@ A closed loop: each of the connections sends its next request when the last one 
 """
 
 import json
+import resource
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Answers:
     was_too_short: bool  # all was sent before time was up
     p50_ms: float
     p99_ms: float
+    cpu_s: float = 0.0  # of the generator itself
 
     @property
     def per_s(self) -> float:
@@ -58,9 +60,11 @@ def post_all(
         *("--timeout", "10s", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}"),
         *("--", str(requests), str(size)),
     ]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + _LATE_S, check=False
     )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     last = run.stdout.strip().rpartition("\n")[2]
     if run.returncode != 0 or not last.startswith("{"):
         raise LoadFailed(f"wrk: {run.stderr.strip()[-500:]} {last[-500:]}")
@@ -73,4 +77,5 @@ def post_all(
         was_too_short=bool(said["is_empty"]),
         p50_ms=said["p50_us"] / 1000,
         p99_ms=said["p99_us"] / 1000,
+        cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
     )

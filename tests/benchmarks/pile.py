@@ -30,6 +30,7 @@ from service.store.inserts import table_of
 from service.store.schema import migrate
 from service.store.tables import Command, Customer, Invoice, Transition
 from service.vault.vault import page_lookup
+from statemachine import Outcome
 from tests.benchmarks.bulk import Values, Writer, bulk_writer
 from tests.benchmarks.webhooks import AMOUNT_MINOR, MSN, a_body
 from webhooks.vipps_event import parse
@@ -39,6 +40,8 @@ _TABLES = (
     *("invoice", "reference_claim", "payment", "act"),
     *("vipps_event", "transition", "command", "event"),
 )
+# What one webhook writes.
+_TOUCHED = ("invoice", "payment", "vipps_event", "transition", "command", "event")
 _SEALED = frozenset({"raw", "headers", "payload", "body"})
 _CHUNK = 2_000
 _REFERENCE = "bench-000000000000"
@@ -50,12 +53,14 @@ Names = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One row of the model: its values, and which of them differ in a copy."""
+    """One row of the model: its values, and which of them differ in a copy.
+
+    Texts are formats, with a name of the model where a copy has its own."""
 
     table: str
     values: Values
-    texts: tuple[tuple[int, str, tuple[str, ...]], ...]  # column, text, the names in it
-    seals: tuple[tuple[int, bytes, tuple[str, ...], Seal], ...]
+    texts: tuple[tuple[int, str], ...]
+    seals: tuple[tuple[int, str, str, Seal], ...]  # column, text, place but for the key, seal
 
 
 class Pile:
@@ -86,6 +91,16 @@ class Pile:
                 references += self._chunk(writer, min(_CHUNK, count - start))
         random.Random(count).shuffle(references)
         return references
+
+    def authorized_model(self) -> tuple[dict[str, tuple[str, ...]], dict[str, Values]]:
+        """Let one invoice be authorized; return each table's columns, and the row it now has.
+
+        That is the last row where an invoice has several: what the webhook has written."""
+        reference = self.make(1)[0]
+        invoice_id = _take_in(self._context, reference, "AUTHORIZED")
+        with bulk_writer(self.url) as writer:
+            found = {table: writer.model(table, invoice_id)[1][-1] for table in _TOUCHED}
+        return self._model.columns, found
 
     def _chunk(self, writer: Writer, size: int) -> list[str]:
         rows: dict[str, list[Values]] = {table: [] for table in _TABLES}
@@ -132,74 +147,70 @@ class _Model:
         seal_of = _sealer(context, invoice)
         self._lines = [self._line(table, row, seal_of) for table, row in found]
         self.events = sum(line.table == "event" for line in self._lines)
-        with context.database.snapshot() as session:
-            rows = session.execute(
-                sa.select(*table_of(Transition).c)
-                .where(col(Transition.invoice_id) == invoice.id)
-                .order_by(col(Transition.sequence))
-            )
-            self._transitions = [dict(row._mapping) for row in rows]
+        self._places = {
+            (table, name): place
+            for table, names in self.columns.items()
+            for place, name in enumerate(names)
+        }
+        self._transitions = _transitions_of(context, invoice.id)
 
     def _line(self, table: str, row: Values, seal_of: "_SealOf") -> _Line:
         texts, seals = [], []
         for place, value in enumerate(row):
-            if self.columns[table][place] in _SEALED and value is not None:
-                plain, seal = seal_of(
-                    bytes(value), f"{table}:{row[0]}:{self.columns[table][place]}"
-                )
-                seals.append((place, plain, self._names_in(plain.decode()), seal))
-            elif isinstance(value, str) and (names := self._names_in(value)):
-                texts.append((place, value, names))
+            column = self.columns[table][place]
+            if column in _SEALED and value is not None:
+                plain, seal = seal_of(bytes(value), f"{table}:{row[0]}:{column}")
+                seals.append((place, self._format(plain.decode()), f"{table}:%s:{column}", seal))
+            elif isinstance(value, str) and any(name in value for name in self._names):
+                texts.append((place, self._format(value)))
         return _Line(table, row, tuple(texts), tuple(seals))
 
-    def _names_in(self, text: str) -> tuple[str, ...]:
-        return tuple(name for name in self._names if name in text)
+    def _format(self, text: str) -> str:
+        text = text.replace("%", "%%")
+        for name in self._names:
+            text = text.replace(name, f"%({name})s")
+        return text
 
     def copy(self, new: Names, rows: dict[str, list[Values]], position: int) -> None:
         """Add the rows of another invoice, whose first event comes after this position."""
         report_hashes: dict[str, bytes] = {}
         for line in self._lines:
-            row = _renamed(line, new, self.columns[line.table])
-            if line.table == "vipps_event":
-                report_hashes[row[0]] = row[self._place("vipps_event", "raw_hash")]
-            if line.table == "event":
-                position += 1
-                row[self._place("event", "position")] = position
+            row = line.values.copy()
+            for place, text in line.texts:
+                row[place] = text % new
+            for place, text, where, seal in line.seals:
+                plain = (text % new).encode()
+                row[place] = seal(plain, place=where % row[0])
+                if where.endswith(":raw"):
+                    report_hashes[row[0]] = hashlib.sha256(plain).digest()
             rows[line.table].append(row)
-        head = self._chain(new, rows["transition"], report_hashes)
-        invoice = rows["invoice"][-1]
-        invoice[self._place("invoice", "head_hash")] = head
-        invoice[self._place("invoice", "page_lookup")] = page_lookup(new[self.token])
+        self._number(rows, position)
+        self._prove(rows, new, report_hashes)
 
-    def _chain(self, new: Names, rows: list[Values], report_hashes: Mapping[str, bytes]) -> bytes:
-        """Link the copy's transitions by their hashes; return the last one's."""
+    def _number(self, rows: dict[str, list[Values]], position: int) -> None:
+        place = self._places["event", "position"]
+        for number, row in enumerate(rows["event"][-self.events :], start=position + 1):
+            row[place] = number
+
+    def _prove(
+        self, rows: dict[str, list[Values]], new: Names, report_hashes: Mapping[str, bytes]
+    ) -> None:
+        """Write what follows from the copy's names: hashes of its reports, chain and page."""
+        places = self._places
+        for row in rows["vipps_event"][-len(report_hashes) :]:
+            row[places["vipps_event", "raw_hash"]] = report_hashes[row[0]]
+        chain = rows["transition"][-len(self._transitions) :]
         head = GENESIS
-        for typed, row in zip(self._transitions, rows[-len(self._transitions) :], strict=True):
+        for typed, row in zip(self._transitions, chain, strict=True):
             full = {name: new.get(v, v) if isinstance(v, str) else v for name, v in typed.items()}
             full["evidence_hash"] = report_hashes.get(full["evidence_id"])
             full["previous_hash"] = head
             full["hash"] = head = transition_hash(full)
             for name in ("evidence_hash", "previous_hash", "hash"):
-                row[self._place("transition", name)] = full[name]
-        return head
-
-    def _place(self, table: str, column: str) -> int:
-        return self.columns[table].index(column)
-
-
-def _renamed(line: _Line, new: Names, columns: tuple[str, ...]) -> Values:
-    row = line.values.copy()
-    for place, text, names in line.texts:
-        for name in names:
-            text = text.replace(name, new[name])
-        row[place] = text
-    for place, plain, names, seal in line.seals:
-        for name in names:
-            plain = plain.replace(name.encode(), new[name].encode())
-        row[place] = seal(plain, place=f"{line.table}:{row[0]}:{columns[place]}")
-        if columns[place] == "raw":
-            row[columns.index("raw_hash")] = hashlib.sha256(plain).digest()
-    return row
+                row[places["transition", name]] = full[name]
+        invoice = rows["invoice"][-1]
+        invoice[places["invoice", "head_hash"]] = head
+        invoice[places["invoice", "page_lookup"]] = page_lookup(new[self.token])
 
 
 _SealOf = Callable[[bytes, str], tuple[bytes, Seal]]
@@ -220,6 +231,28 @@ def _sealer(context: Context, invoice: Invoice) -> _SealOf:
     return opened
 
 
+def _take_in(context: Context, reference: str, name: str) -> str:
+    """Take in a webhook as the receiver does once it is verified; return the invoice's id."""
+    body = a_body(name, reference, f"{len(name):032}", datetime.now(UTC))
+    now = context.clock.business_now()
+    report = Received(new_id("vev"), MSN, "webhook", body, now, parse(body), _HEADERS)
+    outcomes = write(context, lambda book: record(book, [report]))
+    assert outcomes == [Outcome.APPLIED]
+    with context.database.snapshot() as session:
+        named = sa.select(col(Invoice.id)).where(col(Invoice.reference) == reference)
+        return session.execute(named).scalar_one()
+
+
+def _transitions_of(context: Context, invoice_id: str) -> list[dict[str, Any]]:
+    chain = (
+        sa.select(*table_of(Transition).c)
+        .where(col(Transition.invoice_id) == invoice_id)
+        .order_by(col(Transition.sequence))
+    )
+    with context.database.snapshot() as session:
+        return [dict(row._mapping) for row in session.execute(chain)]
+
+
 def _make(context: Context) -> Invoice:
     asked = NewInvoice(
         amount_minor=AMOUNT_MINOR,
@@ -233,10 +266,8 @@ def _make(context: Context) -> Invoice:
         context, lambda book: create_invoice(book, MSN, asked, Ask(actor="key_bench"))
     )
     assert is_new
-    body = a_body("CREATED", _REFERENCE, "0" * 32, datetime.now(UTC))
+    _take_in(context, _REFERENCE, "CREATED")
     now = context.clock.business_now()
-    report = Received(new_id("vev"), MSN, "webhook", body, now, parse(body), _HEADERS)
-    write(context, lambda book: record(book, [report]))
     with context.database.transaction() as session:
         settled = {"status": "done", "attempts": 1, "settled_at": now}
         session.execute(sa.update(Command).values(settled))
