@@ -240,7 +240,7 @@ def _take_in(context: Context, reference: str, name: str) -> str:
     assert outcomes == [Outcome.APPLIED]
     with context.database.snapshot() as session:
         named = sa.select(col(Invoice.id)).where(col(Invoice.reference) == reference)
-        return session.execute(named).scalar_one()
+        return str(session.execute(named).scalar_one())
 
 
 def _transitions_of(context: Context, invoice_id: str) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from tests.benchmarks.peers.lean import Lean
 from tests.benchmarks.pile import Pile
 from tests.benchmarks.rounds import Contender, Receiver, Results, in_turns
 from tests.benchmarks.servers import BARE, SECRET, SERVE, VERIFY_ONLY, server, settings_for
-from tests.benchmarks.table import show
+from tests.benchmarks.table import new_console, show
 from tests.flows.processes import clean_environment, free_port
 
 OURS = "ours"
@@ -295,7 +295,7 @@ def main() -> None:
         )
     except LoadFailed as error:
         raise SystemExit(str(error)) from None
-    show(figures, machine)
+    show(figures, machine, new_console())
 
 
 if __name__ == "__main__":

@@ -153,7 +153,8 @@ def in_turns(contenders: Sequence[Contender], *, rounds: int, seconds: float) ->
             found = contender.round(seconds)
             results.rounds[contender.name].append(found)
             print(
-                f"  round {number + 1} of {rounds}: {contender.name:40} {found.per_s:9,.0f}/s",
+                f"  round {number + 1} of {rounds}: {contender.name:28} {found.per_s:9,.0f}/s"
+                f"  CPU {found.cpu_us:6.0f} + {found.database_cpu_us:4.0f} µs",
                 flush=True,
             )
     return results

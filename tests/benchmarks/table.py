@@ -8,23 +8,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tests.benchmarks.figures import Figure
+from tests.benchmarks.figures import Figure, Goal, Rows
 from tests.benchmarks.machine import Machine
 
-_COLUMNS = ("ours", "peers", "limits", "p50 / p99", "CPU per event", "rows", "goals")
+# A file or a pipe has no width of its own, and the table must not be cut there.
+_WIDTH_OF_A_FILE = 160
+_COLUMNS = ("figure", "ours", "beside", "limit", "p50 / p99", "CPU per event", "rows", "goals")
 
 
-def show(figures: Sequence[Figure], machine: Machine, console: Console | None = None) -> None:
+def new_console() -> Console:
+    """Return a terminal, or a file that is wide enough."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH_OF_A_FILE)
+
+
+def show(figures: Sequence[Figure], machine: Machine, console: Console) -> None:
     """Print the machine, one row per figure, and what must be said beside them."""
-    console = console or Console()
     for line in machine.lines():
-        console.print(line, style="bold" if line.isupper() else "dim", highlight=False)
+        console.print(line, highlight=False)
     table = Table(show_lines=True)
-    table.add_column("figure", ratio=3)
     for name in _COLUMNS:
-        table.add_column(name, justify="left" if name in ("peers", "limits", "goals") else "right")
+        table.add_column(name)
     for figure in figures:
-        table.add_row(figure.name, *_cells(figure))
+        table.add_row(*_cells(figure))
     console.print(table)
     for figure in figures:
         for remark in figure.remarks:
@@ -32,63 +38,54 @@ def show(figures: Sequence[Figure], machine: Machine, console: Console | None = 
 
 
 def _cells(figure: Figure) -> tuple[Text | str, ...]:
+    failed = Text("FAILED", style="bold red")
     return (
-        Text("FAILED", style="bold red") if figure.has_failed else amount(figure.ours, figure.unit),
-        _others(figure, figure.peers),
-        _others(figure, figure.limits),
+        figure.name,
+        failed if figure.has_failed else f"{number(figure.ours)} {figure.unit}",
+        "\n".join(_beside(figure, *other) for other in figure.peers.items()),
+        "\n".join(_beside(figure, *other) for other in figure.limits.items()),
         _latencies(figure),
         _cpu(figure),
-        _rows(figure),
-        _goals(figure),
+        Text("\n").join(map(_rows, figure.rows)),
+        Text("\n").join(_goal(figure, goal) for goal in figure.goals),
     )
 
 
-def amount(value: float, unit: str) -> str:
-    """Return a value with its unit, with as many digits as it deserves."""
-    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+def number(value: float) -> str:
+    """Return a number with as many digits as a measurement deserves."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _others(figure: Figure, others: object) -> str:
-    assert isinstance(others, dict)
-    if figure.has_failed:
-        return "\n".join(f"{name}: {amount(value, '')}" for name, value in others.items())
-    return "\n".join(
-        f"{figure.ratio_to(value):.2f} x {name} ({amount(value, '').strip()})"
-        for name, value in others.items()
-    )
+def _beside(figure: Figure, name: str, value: float) -> str:
+    ratio = "" if figure.has_failed else f"{figure.ratio_to(value):.2f} x "
+    return f"{ratio}{name} ({number(value)})"
 
 
 def _latencies(figure: Figure) -> str:
     if figure.p50_ms is None or figure.p99_ms is None:
         return ""
-    return f"{figure.p50_ms:.1f} / {figure.p99_ms:.1f} ms"
+    return f"{number(figure.p50_ms)} / {number(figure.p99_ms)} ms"
 
 
 def _cpu(figure: Figure) -> str:
     if figure.cpu_us is None:
         return ""
-    database = f"\n+ {figure.database_cpu_us:.0f} µs db" if figure.database_cpu_us else ""
-    return f"{figure.cpu_us:.0f} µs{database}"
+    database = f"\n+ {number(figure.database_cpu_us)} µs db" if figure.database_cpu_us else ""
+    return f"{number(figure.cpu_us)} µs{database}"
 
 
-def _rows(figure: Figure) -> Text:
-    lines = []
-    for rows in figure.rows:
-        mark = "" if rows.add_up else f" NOT {rows.least:,} to {rows.most:,}"
-        lines.append(Text(f"{rows.found:,} {rows.what}{mark}", style="" if rows.add_up else "red"))
-    return Text("\n").join(lines)
+def _rows(rows: Rows) -> Text:
+    if rows.add_up:
+        return Text(f"{rows.found:,} {rows.what}")
+    return Text(f"{rows.found:,} {rows.what}, not {rows.least:,} to {rows.most:,}", style="red")
 
 
-def _goals(figure: Figure) -> Text:
-    lines = []
-    for goal in figure.goals:
-        if figure.has_failed or goal.is_reached is None:
-            lines.append(Text(f"? {goal.text}", style="yellow"))
-        elif goal.is_reached:
-            lines.append(Text(f"reached: {goal.text}", style="green"))
-        else:
-            lines.append(Text(f"missed: {goal.text}", style="red"))
-    return Text("\n").join(lines)
+def _goal(figure: Figure, goal: Goal) -> Text:
+    if figure.has_failed or goal.is_reached is None:
+        return Text(f"? {goal.text}", style="yellow")
+    if goal.is_reached:
+        return Text(f"reached: {goal.text}", style="green")
+    return Text(f"missed: {goal.text}", style="red")
 
 
 def write_json(path: Path, figures: Sequence[Figure], machine: Machine) -> None:

@@ -139,7 +139,7 @@ class Disk:
         self._made += 1
         name = f"{self._mark}{self._made:016}"
         known = {"reference": reference, "payment_id": payment_id, "invoice_id": invoice_id}
-        of_table = {
+        of_table: dict[str, dict[str, Any]] = {
             "vipps_event": known | {"id": f"vev_{name}", "psp_reference": name},
             "transition": known | {"evidence_id": f"vev_{name}", "payment_reference": reference},
             "command": known | {"id": f"cmd_{name}", "idempotency_key": f"cmd_{name}"},

