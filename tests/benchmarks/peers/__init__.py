@@ -1,0 +1,1 @@
+"""Who else receives webhooks: receivers that ours is measured beside, and limits."""
