@@ -137,7 +137,7 @@ def _default(column: sa.Column[Any]) -> Any:
 
 @lru_cache(maxsize=64)
 def _select(selection: Selection, is_sqlite: bool) -> tuple[str, Callable[[Sequence[Any]], Row]]:
-    table = selection.key.table.name  # type: ignore[attr-defined]
+    table = selection.key.table.name
     mark = "?" if is_sqlite else "%s"
     keys = "(SELECT value FROM json_each(?))" if is_sqlite else "ANY(%s)"
     how = "IN" if is_sqlite else "="
