@@ -1,7 +1,8 @@
 """Databases for one run: SQLite files, and a PostgreSQL 18 that syncs its commits."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,16 @@ class Databases:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         url = sa.make_url(self.server_url).set(database=name)
         return url.render_as_string(hide_password=False)
+
+    def tidy(self, url: str) -> None:
+        """Let a database look as it does long after many rows were stored at once."""
+        if self.kind == "sqlite":
+            with closing(sqlite3.connect(str(sa.make_url(url).database))) as sqlite:
+                sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return
+        with psycopg.connect(url, autocommit=True) as postgres:
+            postgres.execute("VACUUM ANALYZE")
+            postgres.execute("CHECKPOINT")
 
     def cpu_s(self) -> float:
         """Return the CPU time that the database's own processes have used; SQLite has none."""

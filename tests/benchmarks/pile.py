@@ -73,15 +73,15 @@ class Pile:
         database = Database(self.url)
         migrate(database)
         database.dispose()
-        self._context = open_context(settings)
-        self._model = _Model(self._context)
+        self.context = open_context(settings)
+        self._model = _Model(self.context)
         self._made = 0
         # Of a ULID's 26 letters the first ten are its time: ids made here sort as others do.
         self._time = new_id("x")[2:12]
 
     def close(self) -> None:
         """Close the database."""
-        self._context.database.dispose()
+        self.context.database.dispose()
 
     def make(self, count: int) -> list[str]:
         """Store so many invoices in state `pushed`; return their references in random order."""
@@ -92,12 +92,20 @@ class Pile:
         random.Random(count).shuffle(references)
         return references
 
+    def reference_of(self, number: int) -> str:
+        """Return the reference of the invoice that was made so many-th."""
+        return f"bench-{number:012}"
+
+    def id_of(self, number: int) -> str:
+        """Return its id: the first of the model's, whose copies are numbered in turn."""
+        return f"inv_{self._time}{number * len(self._model.ids):016}"
+
     def authorized_model(self) -> tuple[dict[str, tuple[str, ...]], dict[str, Values]]:
         """Let one invoice be authorized; return each table's columns, and the row it now has.
 
         That is the last row where an invoice has several: what the webhook has written."""
         reference = self.make(1)[0]
-        invoice_id = _take_in(self._context, reference, "AUTHORIZED")
+        invoice_id = _take_in(self.context, reference, "AUTHORIZED")
         with bulk_writer(self.url) as writer:
             found = {table: writer.model(table, invoice_id)[1][-1] for table in _TOUCHED}
         return self._model.columns, found
@@ -122,8 +130,8 @@ class Pile:
             name: f"{kind}_{self._time}{start + place:016}"
             for place, (name, kind) in enumerate(model.ids)
         }
-        new[_REFERENCE] = f"bench-{self._made:012}"
-        new[model.token] = self._context.vault.page_token(new[model.invoice_id])
+        new[_REFERENCE] = self.reference_of(self._made)
+        new[model.token] = self.context.vault.page_token(new[model.invoice_id])
         return new
 
 

@@ -10,11 +10,15 @@ from pathlib import Path
 import psutil
 
 from tests.benchmarks.webhooks import MSN, Address
-from tests.flows.processes import PYTHON, Child, clean_environment
+from tests.flows.processes import PYTHON, Child, clean_environment, eventually
+
+# Two seconds of imports, on a machine where others may be at work.
+_READY_S = 120
 
 SECRET = "c2VjcmV0LW9mLXRoZS1iZW5jaG1hcms"
 API_KEY = "key-of-the-benchmark"
-SERVE = (PYTHON, "-m", "service.cli", "serve", "--no-worker")
+SERVE_WITH_WORKER = (PYTHON, "-m", "service.cli", "serve")
+SERVE = (*SERVE_WITH_WORKER, "--no-worker")
 VERIFY_ONLY = (PYTHON, "-m", "tests.benchmarks.peers.verify_only")
 BARE = (PYTHON, "-m", "tests.benchmarks.peers.bare")
 
@@ -49,7 +53,7 @@ def server(
     child = Child(name, list(command), dict(environment), folder, f"http://127.0.0.1:{port}")
     child.start()
     try:
-        child.wait_ready("/healthz")
+        eventually(lambda: child.is_ready("/healthz"), within_s=_READY_S, what=f"{name} ready")
         assert isinstance(child.process, subprocess.Popen)
         process = psutil.Process(child.process.pid)
         yield process
