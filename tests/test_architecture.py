@@ -39,7 +39,7 @@ service.wake              |                                            |
 service.stopping          |                                            |
 service.ids               |                                            |
 service.settings          | errors                                     | pydantic pydantic_settings sqlalchemy
-service.store             | errors kinds statemachine webhooks         | alembic orjson sqlalchemy sqlmodel
+service.store             | errors kinds statemachine webhooks         | alembic orjson psycopg sqlalchemy sqlmodel
 service.vault             | errors store                               | cryptography sqlalchemy sqlmodel
 service.context           | clock settings store vault wake            |
 service.awaiting          | context                                    | anyio

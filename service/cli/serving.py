@@ -66,6 +66,7 @@ def serve(
         Multiprocess(config, sockets=[listening]).run()
         return
     app = create_app(settings, has_worker=has_worker)
+    spare_the_collector()
     _introduce(app.state.context)
     if has_samples:
         samples.start(settings, api_key(app.state.context))
@@ -147,14 +148,18 @@ def app_from_environment() -> Starlette:
     """Return the service for one process of several."""
     settings = load_settings()
     configure_logs(settings.log)
-    return create_app(settings)
+    app = create_app(settings)
+    spare_the_collector()
+    return app
 
 
 def app_without_worker() -> Starlette:
     """Return the service for one process of several that only listen."""
     settings = load_settings()
     configure_logs(settings.log)
-    return create_app(settings, has_worker=False)
+    app = create_app(settings, has_worker=False)
+    spare_the_collector()
+    return app
 
 
 def api_key(context: Context) -> str:

@@ -82,7 +82,6 @@ class Receiver:
             log.warning("webhook_not_stored", sales_unit=msn, reason=type(error).__name__)
             return 503
         self.outcomes[outcome] += 1
-        log.info("webhook_stored", sales_unit=msn, outcome=outcome)
         return 200
 
     async def _is_proven(self, msn: str, scope: Scope, body: bytes) -> bool:
@@ -145,7 +144,12 @@ class Receiver:
         )
 
     def _store(self, batch: Sequence[Received]) -> Sequence[Outcome]:
-        return write(self._context, lambda book: record(book, batch))
+        outcomes = write(self._context, lambda book: record(book, batch))
+        # A line for each would cost as much as storing it.
+        stored = Counter((each.msn, outcome) for each, outcome in zip(batch, outcomes, strict=True))
+        for (msn, outcome), count in stored.items():
+            log.info("webhooks_stored", sales_unit=msn, outcome=outcome, count=count)
+        return outcomes
 
 
 def _seen(scope: Scope) -> tuple[str, str]:

@@ -12,12 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from service.store.inserts import table_of, upsert_into
-from service.store.statements import insert_rows, update_rows
+from service.store.inserts import table_of
+from service.store.statements import add_to, insert_rows, update_rows, upsert_rows
 from service.store.tables import (
     Act,
     Command,
-    CommandStatus,
     Event,
     Feed,
     Invoice,
@@ -51,6 +50,7 @@ class Rows:
     events: list[Row] = field(default_factory=list)
 
 
+_feed = table_of(Feed).c
 _vipps_event = table_of(StoredVippsEvent)
 _REJUDGE = (
     sa.update(_vipps_event)
@@ -85,7 +85,7 @@ def post(session: Session, rows: Rows, changes: Callable[[Loadable], Row]) -> No
     insert_rows(session, StoredVippsEvent, rows.vipps_events)
     insert_rows(session, Transition, rows.transitions)
     insert_rows(session, Command, rows.commands)
-    _hasten(session, list(rows.reads.values()))
+    upsert_rows(session, Command, list(rows.reads.values()), conflict=_HASTEN)
     if rows.rejudged:
         session.execute(_REJUDGE, rows.rejudged)
     if rows.confirmed:
@@ -110,24 +110,11 @@ def _save_payments(session: Session, rows: Rows, changes: Callable[[Loadable], R
     update_rows(session, Payment, {key: changes(r) for key, r in loaded if key not in new})
 
 
-def _hasten(session: Session, reads: Sequence[Row]) -> None:
-    """Insert the reads; where one already waits, bring it forward instead."""
-    if not reads:
-        return
-    table = table_of(Command)
-    insert = upsert_into(session, Command)
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    earlier = sa.func.min if is_sqlite else sa.func.least
-    due = table.c.next_attempt_at
-    statement = insert.on_conflict_do_update(
-        index_elements=[table.c.payment_id],
-        index_where=sa.text("kind = 'read_payment' AND status = 'waiting'"),
-        set_={"next_attempt_at": earlier(due, insert.excluded.next_attempt_at)},
-    )
-    session.execute(statement, [{**_COMMAND_DEFAULTS, **read} for read in reads])
-
-
-_COMMAND_DEFAULTS: Row = {"status": CommandStatus.WAITING, "attempts": 0}
+# A read that already waits is brought forward instead.
+_HASTEN = (
+    "ON CONFLICT (payment_id) WHERE kind = 'read_payment' AND status = 'waiting' DO UPDATE"
+    " SET next_attempt_at = {least}(command.next_attempt_at, excluded.next_attempt_at)"
+)
 
 
 def _append_to_feeds(session: Session, events: Sequence[Row]) -> None:
@@ -138,15 +125,9 @@ def _append_to_feeds(session: Session, events: Sequence[Row]) -> None:
     by_unit: dict[str, list[Row]] = {}
     for event in events:
         by_unit.setdefault(event["msn"], []).append(event)
-    table = table_of(Feed)
     for msn in sorted(by_unit):  # in order: two transactions can't wait for each other
         mine = by_unit[msn]
-        last = session.execute(
-            sa.update(table)
-            .where(table.c.msn == msn)
-            .values(position=table.c.position + len(mine))
-            .returning(table.c.position)
-        ).scalar_one()
+        last = add_to(session, _feed.position, (_feed.msn, msn), len(mine))
         for position, event in enumerate(mine, start=last - len(mine) + 1):
             event["position"] = position
     insert_rows(session, Event, events)

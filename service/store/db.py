@@ -10,11 +10,13 @@ invoices by id, then the feed. Readers see one state: REPEATABLE READ, read only
 `hide_parameters`: an error's text goes to the log, and parameters are people's data.
 """
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import orjson
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import Engine
@@ -35,6 +37,15 @@ _SQLITE_PRAGMAS = (
 )
 
 LOCK_TIMEOUT_MS = 8000
+
+_OF_SQLALCHEMY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+# The statements of the hot path go to the driver itself (service/store/statements.py).
+_OF_THE_DRIVERS = (
+    sqlite3.OperationalError,
+    sqlite3.InterfaceError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
 
 # A session left open keeps VACUUM from cleaning and its row locks from everyone else.
 _POSTGRES_OPTIONS = (
@@ -106,7 +117,7 @@ def _border() -> Iterator[None]:
     What we did wrong (IntegrityError, ProgrammingError) stays what it is."""
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+    except (*_OF_SQLALCHEMY, *_OF_THE_DRIVERS) as error:
         raise DatabaseAway from error
     except exc.DBAPIError as error:
         if error.connection_invalidated:

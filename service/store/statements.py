@@ -43,8 +43,8 @@ class Selection:
         is_sqlite = _is_sqlite(session)
         wanted: Any = orjson.dumps(list(keys)).decode() if is_sqlite else list(keys)
         statement, convert = _select(self, is_sqlite)
-        found = session.connection().exec_driver_sql(statement, (wanted, *given))
-        return [convert(row) for row in found.cursor.fetchall()] if found.cursor else []
+        found = _driver(session).execute(statement, (wanted, *given))
+        return [convert(row) for row in found.fetchall()]
 
 
 def insert_rows(session: Session, model: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -53,13 +53,34 @@ def insert_rows(session: Session, model: type[SQLModel], rows: Sequence[Mapping[
         return
     if _is_sqlite(session):
         statement, tuples = _sqlite_insert(model)
-        session.connection().exec_driver_sql(statement, [tuples(row) for row in rows])
+        _driver(session).executemany(statement, [tuples(row) for row in rows])
         return
     statement, tuples = _copy_into(model)
-    connection: Any = session.connection().connection.driver_connection
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    with _driver(session).cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(tuples(row))
+
+
+def upsert_rows(
+    session: Session,
+    model: type[SQLModel],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    conflict: str,
+) -> None:
+    """Insert rows; what becomes of one that is there already, `conflict` says in SQL.
+
+    `{least}` in it is the smaller of two values, in the database's own words."""
+    if not rows:
+        return
+    if _is_sqlite(session):
+        statement, tuples = _sqlite_insert(model)
+        text = f"{statement} {conflict.format(least='min')}"
+        _driver(session).executemany(text, [tuples(row) for row in rows])
+        return
+    statement, tuples = _postgres_insert(model)
+    text = f"{statement} {conflict.format(least='least')}"
+    _driver(session).execute(text, (_json_rows([tuples(row) for row in rows]),))
 
 
 def update_rows(
@@ -73,10 +94,27 @@ def update_rows(
     for names, rows in alike.items():
         if _is_sqlite(session):
             statement, encode = _sqlite_update(model, names)
-            session.connection().exec_driver_sql(statement, [encode(row) for row in rows])
+            _driver(session).executemany(statement, [encode(row) for row in rows])
         else:
-            statement = _postgres_update(model, names)
-            session.connection().exec_driver_sql(statement, (_json_rows(rows),))
+            _driver(session).execute(_postgres_update(model, names), (_json_rows(rows),))
+
+
+def add_to(
+    session: Session, column: sa.Column[int], key: tuple[sa.Column[Any], Any], by: int
+) -> int:
+    """Add to one row's number, locking the row, and return what it is now."""
+    mark = "?" if _is_sqlite(session) else "%s"
+    name, (key_column, value) = column.name, key
+    statement = (
+        f"UPDATE {_quoted(column.table.name)} SET {name} = {name} + {mark}"  # noqa: S608
+        f" WHERE {key_column.name} = {mark} RETURNING {name}"
+    )
+    return int(_driver(session).execute(statement, (by, value)).fetchone()[0])
+
+
+def _driver(session: Session) -> Any:
+    """Return the driver's own connection, inside the session's transaction."""
+    return session.connection().connection.dbapi_connection
 
 
 def _is_sqlite(session: Session) -> bool:
@@ -99,7 +137,14 @@ def _instant_text(value: datetime | None) -> str | None:
         if value.utcoffset() is None:
             raise ValueError("an instant needs its time zone")
         value = value.astimezone(UTC)
+    # orjson writes it seven times as fast as `isoformat`, but leaves out decimals that are zero.
+    text = orjson.dumps(value).decode()
+    if len(text) == _TEXT_LENGTH:
+        return f"{text[1:11]} {text[12:27]}"
     return value.isoformat(" ", "microseconds")[:26]
+
+
+_TEXT_LENGTH = len('"2026-11-22T10:00:00.123456+00:00"')
 
 
 def _date_text(value: date | None) -> str | None:
@@ -111,7 +156,7 @@ def _json_text(value: Any) -> str | None:
 
 
 _SQLITE_DECODERS: tuple[tuple[type, Convert], ...] = (
-    (UTCDateTime, lambda text: datetime.fromisoformat(text).replace(tzinfo=UTC)),
+    (UTCDateTime, lambda text: datetime.fromisoformat(text + "+00:00")),
     (sa.Date, date.fromisoformat),
     (sa.JSON, orjson.loads),
     (sa.Boolean, bool),
@@ -190,6 +235,24 @@ def _copy_into(model: type[SQLModel]) -> tuple[str, Callable[[Mapping[str, Any]]
     return f"COPY {_quoted(table.name)} ({names}) FROM STDIN", _tuples(table, _copy_encoder)
 
 
+@lru_cache(maxsize=64)
+def _postgres_insert(
+    model: type[SQLModel],
+) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    table = table_of(model)
+    names = ", ".join(column.name for column in table.c)
+    statement = (
+        f"INSERT INTO {_quoted(table.name)} ({names})"  # noqa: S608
+        f" SELECT {_cells(table.c)} FROM json_array_elements(%s::json) AS cells"
+    )
+    return statement, _tuples(table, lambda _: None)
+
+
+def _cells(columns: Iterable[sa.Column[Any]]) -> str:
+    types = [column.type.compile(dialect=_POSTGRES) for column in columns]
+    return ", ".join(f"(cells->>{number})::{type_}" for number, type_ in enumerate(types))
+
+
 def _copy_encoder(column: sa.Column[Any]) -> Convert | None:
     return _json_text if isinstance(column.type, sa.JSON) else None
 
@@ -233,8 +296,7 @@ def _sqlite_update(
 def _postgres_update(model: type[SQLModel], names: tuple[str, ...]) -> str:
     # One statement and one parameter for all rows: arrays would be written by Python, cell by cell.
     table = table_of(model)
-    types = [table.c[name].type.compile(dialect=_POSTGRES) for name in names]
-    cells = ", ".join(f"(cells->>{number})::{type_}" for number, type_ in enumerate(types))
+    cells = _cells(table.c[name] for name in names)
     changes = ", ".join(names)
     return (
         f"UPDATE {_quoted(table.name)} AS t SET ({changes}) = ROW ({cells})"  # noqa: S608

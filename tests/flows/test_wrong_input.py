@@ -122,7 +122,7 @@ def test_logs_and_database_hold_nothing_personal_or_secret(stack: Stack, shop: S
 
     found = [(c, where) for c in canaries for where, b in written.items() if c.encode() in b]
     assert not found
-    assert b'"event": "webhook_stored"' in written["log"], "the log must have been read"
+    assert b'"event": "webhooks_stored"' in written["log"], "the log must have been read"
 
 
 def database_bytes(stack: Stack) -> dict[str, bytes]:
