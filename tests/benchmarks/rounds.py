@@ -99,12 +99,17 @@ class Receiver:
             rows=rows,
         )
 
-    def _rows(self, before: Mapping[str, int], least: int, most: int) -> tuple[Rows, ...]:
-        """Count once nothing is written any more: what was in flight at the end may still be."""
-        last, now = before, self.count()
+    def until_quiet(self) -> Mapping[str, int]:
+        """Return what is written once nothing more is."""
+        last, now = None, self.count()
         while now != last:
             time.sleep(_SETTLED_S)
             last, now = now, self.count()
+        return now
+
+    def _rows(self, before: Mapping[str, int], least: int, most: int) -> tuple[Rows, ...]:
+        """Count once nothing is written any more: what was in flight at the end may still be."""
+        now = self.until_quiet()
         return tuple(Rows(what, now[what] - before[what], least, most) for what in now)
 
 
