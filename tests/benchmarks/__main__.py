@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import growth, memory, receive
+from tests.benchmarks.databases import KINDS
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.load import LoadFailed, require_wrk
 from tests.benchmarks.machine import this_machine
@@ -42,7 +43,7 @@ def _all(growth_to: int) -> Mapping[str, Measure]:
         "send": partial(_run, "send", ROUNDS),
         # What is beyond a million is for the database that is meant for it.
         "growth": partial(
-            growth.run, ROUNDS, sizes=sizes, kinds=("postgresql",) if beyond else growth.KINDS
+            growth.run, ROUNDS, sizes=sizes, kinds=("postgresql",) if beyond else KINDS
         ),
         "memory": partial(memory.run, ROUNDS),
     }
