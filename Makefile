@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test torture check fmt lock schemas screenshots
+.PHONY: help setup run demo test torture bench bench-quick check fmt lock schemas screenshots
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ test: $(STAMP) ## Run every test
 
 torture: $(STAMP) ## Run for hours: random histories, kills, and a feed that many write to
 	$(BIN)/python -m tests.torture --histories 100000 --kills 1000 --feed-events 100000
+
+bench: $(STAMP) ## Measure beside peers and limits, for half an hour (JSON=FILE also writes it)
+	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON))
+
+bench-quick: $(STAMP) ## Measure less of it, in three minutes
+	$(BIN)/python -m tests.benchmarks --quick $(if $(JSON),--json $(JSON))
 
 check: $(STAMP) ## Check format, lint, types, imports, and the two cores' coverage
 	$(BIN)/ruff format --check $(CODE)

@@ -50,6 +50,12 @@ class Databases:
             postgres.execute("VACUUM ANALYZE")
             postgres.execute("CHECKPOINT")
 
+    def log_bytes(self) -> int:
+        """Return how much PostgreSQL has written to its log; SQLite's is not counted."""
+        if self.server is None:
+            return 0
+        return scalar(self.server_url, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
+
     def cpu_s(self) -> float:
         """Return the CPU time that the database's own processes have used; SQLite has none."""
         return cpu_s(self.server) if self.server else 0.0
@@ -71,6 +77,13 @@ def databases(kind: str, folder: Path) -> Iterator[Databases]:
             assert found is not None
             server = psutil.Process(found[0]).parent()
         yield Databases(kind, folder, postgres.url, server)
+
+
+def size_bytes(url: str) -> int:
+    """Return what a database takes of the disk, indexes too."""
+    if url.startswith("sqlite"):
+        return scalar(url, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    return scalar(url, "SELECT pg_database_size(current_database())")
 
 
 def scalar(url: str, query: str, *values: object) -> int:

@@ -24,7 +24,7 @@ from service.api.cursors import write_cursor
 from service.commands.claim import claim
 from service.store.inserts import table_of
 from service.store.tables import Command
-from tests.benchmarks.databases import KINDS, Databases, databases, scalar
+from tests.benchmarks.databases import KINDS, Databases, databases, scalar, size_bytes
 from tests.benchmarks.figures import Figure, Goal
 from tests.benchmarks.load import require_wrk
 from tests.benchmarks.machine import this_machine
@@ -227,7 +227,8 @@ def _received(where: Databases, places: Sequence[_Place], results: Results) -> F
     rates = [results.per_s(place.name) or 0.0 for place in (small, big)]
     disk = [results.per_s(f"{Disk.name}, {place.name}") or 0.0 for place in (small, big)]
     ours_keeps, disk_keeps = rates[1] / rates[0], disk[1] / disk[0]
-    grown = scalar(small.pile.url, "SELECT count(*) FROM invoice")
+    grown, most = (scalar(p.pile.url, "SELECT count(*) FROM invoice") for p in (small, big))
+    each_kb = size_bytes(big.pile.url) / most / 1000
     return Figure(
         name=f"receive, {where.title}, {big.name}",
         unit="events/s",
@@ -247,6 +248,7 @@ def _received(where: Databases, places: Sequence[_Place], results: Results) -> F
         remarks=(
             f"keeps {ours_keeps:.0%} of its rate, the driver alone {disk_keeps:.0%}",
             f"the small database had {grown:,} invoices in the end",
+            f"an invoice takes {each_kb:.1f} kB, with its rows and their indexes",
         ),
     )
 

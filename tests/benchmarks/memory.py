@@ -41,6 +41,7 @@ _REST_S = 5.0
 _CALIBRATION_S = 6.0
 _CALIBRATION_PER_S = 1_500.0
 _PREPARED = 15_000
+_SPARE = 1.5
 _SAMPLE_S = 0.25
 _FILES = CONNECTIONS_MAX + 500
 
@@ -72,21 +73,21 @@ def overloaded(seconds: float) -> Figure:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         where = stack.enter_context(databases("postgresql", folder))
         service = Stage(stack, where).ours()
-        stack.enter_context(_slow(service.pile.url))
         return uvloop.run(_overload(service, seconds))
 
 
 async def _overload(service: Service, seconds: float) -> Figure:
     receiver, pile = service.receiver, service.pile
     loop = OpenLoop(address_of(receiver.port), receiver.port, pile.make(_PREPARED))
-    tried = await loop.run(rate=_CALIBRATION_PER_S, seconds=_CALIBRATION_S)
-    stored_per_s = _rate(tried)
-    needed = round(stored_per_s * seconds * 1.5)
-    loop.add(await asyncio.to_thread(pile.make, needed))
+    with _slow(pile.url):
+        stored_per_s = _rate(await loop.run(rate=_CALIBRATION_PER_S, seconds=_CALIBRATION_S))
+    await asyncio.to_thread(receiver.until_quiet)
+    loop.add(await asyncio.to_thread(pile.make, round(stored_per_s * seconds * _SPARE)))
     before = receiver.count()
-    with _watched(receiver.process) as highest:
+    with _slow(pile.url), _watched(receiver.process) as highest:
         told = await loop.run(rate=TIMES * stored_per_s, seconds=seconds)
     loop.close()
+    await asyncio.to_thread(receiver.until_quiet)
     return _figure(told, before, receiver.count(), highest_mib=max(highest), rate=stored_per_s)
 
 

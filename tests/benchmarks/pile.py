@@ -105,7 +105,7 @@ class Pile:
 
         That is the last row where an invoice has several: what the webhook has written."""
         reference = self.make(1)[0]
-        invoice_id = _take_in(self.context, reference, "AUTHORIZED")
+        invoice_id = _report(self.context, reference, "AUTHORIZED")
         with bulk_writer(self.url) as writer:
             found = {table: writer.model(table, invoice_id)[1][-1] for table in _TOUCHED}
         return self._model.columns, found
@@ -239,7 +239,7 @@ def _sealer(context: Context, invoice: Invoice) -> _SealOf:
     return opened
 
 
-def _take_in(context: Context, reference: str, name: str) -> str:
+def _report(context: Context, reference: str, name: str) -> str:
     """Take in a webhook as the receiver does once it is verified; return the invoice's id."""
     body = a_body(name, reference, f"{len(name):032}", datetime.now(UTC))
     now = context.clock.business_now()
@@ -274,7 +274,7 @@ def _make(context: Context) -> Invoice:
         context, lambda book: create_invoice(book, MSN, asked, Ask(actor="key_bench"))
     )
     assert is_new
-    _take_in(context, _REFERENCE, "CREATED")
+    _report(context, _REFERENCE, "CREATED")
     now = context.clock.business_now()
     with context.database.transaction() as session:
         settled = {"status": "done", "attempts": 1, "settled_at": now}

@@ -104,7 +104,10 @@ def _figure(title: str, name: str, results: Results) -> Figure:
     rounds = results.rounds[name]
     otherwise = sum(each.otherwise for each in rounds)
     cores, load = results.median(name, "cores"), results.median(name, "load_cores")
+    logged = results.median(name, "log_bytes")
     remarks = [f"used {cores:.2f} cores, the load {load:.2f} more"]
+    if logged:
+        remarks.append(f"{logged / 1000:.1f} kB of PostgreSQL's log per event")
     if otherwise:
         remarks.append(f"{otherwise} answers were not 200")
     return Figure(

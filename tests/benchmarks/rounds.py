@@ -33,6 +33,7 @@ class Round:
     database_cpu_us: float = 0.0
     cores: float = 0.0  # used on average, the database's too
     load_cores: float = 0.0  # used by the load generator
+    log_bytes: float = 0.0  # per event, of the database's log
     otherwise: int = 0  # answers that were not 200, and connections that broke
     rows: tuple[Rows, ...] = ()
 
@@ -60,6 +61,7 @@ class Receiver:
     make: Callable[[int], Iterable[str]]
     count: Callable[[], Mapping[str, int]] = dict
     database_cpu_s: Callable[[], float] = lambda: 0.0
+    log_bytes: Callable[[], int] = lambda: 0
     connections: int = 64
     expected_per_s: float = 1_500.0
 
@@ -77,10 +79,12 @@ class Receiver:
         before = self.count()
         size = write_requests(file, references, address_of(self.port), at=datetime.now(UTC))
         os.sync()  # what was prepared is not written back while others are timed
+        logged = self.log_bytes()
         used = (cpu_s(self.process), self.database_cpu_s())
         told = post_all(file, size, port=self.port, seconds=seconds, connections=self.connections)
         cpu = cpu_s(self.process) - used[0]
         database_cpu = self.database_cpu_s() - used[1]
+        logged = self.log_bytes() - logged
         rows = self._rows(before, told.answered, told.sent)
         self.expected_per_s = max(told.per_s, 50.0)
         if told.was_too_short:
@@ -95,16 +99,22 @@ class Receiver:
             database_cpu_us=database_cpu / events * 1e6,
             cores=(cpu + database_cpu) / told.duration_s,
             load_cores=told.cpu_s / told.duration_s,
+            log_bytes=logged / events,
             otherwise=told.refused,
             rows=rows,
         )
 
-    def _rows(self, before: Mapping[str, int], least: int, most: int) -> tuple[Rows, ...]:
-        """Count once nothing is written any more: what was in flight at the end may still be."""
-        last, now = before, self.count()
+    def until_quiet(self) -> Mapping[str, int]:
+        """Return what is written once nothing more is."""
+        last, now = None, self.count()
         while now != last:
             time.sleep(_SETTLED_S)
             last, now = now, self.count()
+        return now
+
+    def _rows(self, before: Mapping[str, int], least: int, most: int) -> tuple[Rows, ...]:
+        """Count once nothing is written any more: what was in flight at the end may still be."""
+        now = self.until_quiet()
         return tuple(Rows(what, now[what] - before[what], least, most) for what in now)
 
 

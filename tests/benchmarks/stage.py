@@ -64,6 +64,7 @@ class Stage:
             make=pile.make,
             count=_Written(pile.url),
             database_cpu_s=self._place.cpu_s,
+            log_bytes=self._place.log_bytes,
         )
         self._services.append(receiver)
         return Service(receiver, pile)

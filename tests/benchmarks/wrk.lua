@@ -23,7 +23,7 @@ function request()
       return requests:sub(1, size)
    end
    if (sent + 1) * size > #requests then
-      is_empty = 1
+      is_empty = 1 -- and the thread stops, but not before this request
       wrk.thread:stop()
       return requests:sub(1, size)
    end

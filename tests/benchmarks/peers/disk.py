@@ -63,13 +63,15 @@ class Disk:
 
     name = f"raw driver, groups of {GROUP}"
 
-    def __init__(self, pile: Pile, database_cpu_s: Callable[[], float]) -> None:
+    def __init__(
+        self, pile: Pile, database_cpu_s: Callable[[], float], *, expected_per_s: float = 10_000.0
+    ) -> None:
         """Keep the rows that the ledger writes for one webhook as a model."""
         self._pile = pile
         self._database_cpu_s = database_cpu_s
         self._columns, self._model = pile.authorized_model()
         self._statements = _Statements(self._columns)
-        self._expected_per_s = 10_000.0
+        self._expected_per_s = expected_per_s
         self._made = 0
         self._mark = secrets.token_hex(5)
 

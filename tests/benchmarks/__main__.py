@@ -1,0 +1,98 @@
+"""Everything that is measured, in one table.
+
+    python -m tests.benchmarks [--quick] [--json FILE] [--only NAME,…] [--growth-to INVOICES]
+
+Starts everything that it needs, and ends it. Figures that miss their goals are printed as such,
+and figures whose rows do not add up as FAILED: neither is an error of the run. docs/performance.md
+says what the columns mean.
+"""
+
+import argparse
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import growth, memory, receive
+from tests.benchmarks.databases import KINDS
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.load import LoadFailed, require_wrk
+from tests.benchmarks.machine import this_machine
+from tests.benchmarks.table import new_console, show, write_json
+
+ROUNDS, QUICK_ROUNDS = 5, 2
+
+Measure = Callable[[], list[Figure]]
+
+
+def _run(name: str, rounds: int) -> list[Figure]:
+    module: Any = import_module(f"tests.benchmarks.{name}")
+    figures: list[Figure] = module.run(rounds)
+    return figures
+
+
+def _all(growth_to: int) -> Mapping[str, Measure]:
+    sizes = (growth.SIZES[0], growth_to)
+    beyond = growth_to > growth.SIZES[-1]
+    return {
+        "receive": partial(receive.run, ROUNDS),
+        "deliver": partial(_run, "deliver", ROUNDS),
+        "send": partial(_run, "send", ROUNDS),
+        # What is beyond a million is for the database that is meant for it.
+        "growth": partial(
+            growth.run, ROUNDS, sizes=sizes, kinds=("postgresql",) if beyond else KINDS
+        ),
+        "memory": partial(memory.run, ROUNDS),
+    }
+
+
+def _quick() -> Mapping[str, Measure]:
+    return {
+        "receive": partial(receive.run, QUICK_ROUNDS, seconds=2),
+        "deliver": partial(_run, "deliver", 1),
+        "send": partial(_run, "send", 1),
+        "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 5_000)),
+        "memory": partial(memory.run, 1, seconds=20),
+    }
+
+
+def _chosen(options: argparse.Namespace) -> Mapping[str, Measure]:
+    every = _quick() if options.quick else _all(options.growth_to)
+    names = options.only.split(",") if options.only else list(every)
+    if unknown := set(names) - set(every):
+        raise SystemExit(f"--only: {', '.join(sorted(unknown))}: there are {', '.join(every)}")
+    return {name: every[name] for name in names}
+
+
+def main() -> None:
+    """Measure, print the table, and write it as JSON where that is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("--quick", action="store_true", help="less of everything, in 3 minutes")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--only", default="", help="such as receive,growth")
+    parser.add_argument("--growth-to", type=int, default=growth.SIZES[-1], metavar="INVOICES")
+    options = parser.parse_args()
+    chosen, machine, console = _chosen(options), this_machine(), new_console()
+    try:
+        require_wrk()
+    except LoadFailed as error:
+        raise SystemExit(str(error)) from None
+    begun, figures = time.monotonic(), []
+    for name, measure in chosen.items():
+        try:
+            figures += measure()
+        except Exception:
+            # The others' figures must not be lost with it, after half an hour.
+            traceback.print_exc()
+            figures.append(Figure(f"{name}: did not run", "", 0.0, remarks=("see above",)))
+    show(figures, machine, console)
+    console.print(f"measured in {time.monotonic() - begun:.0f} s")
+    if options.json:
+        write_json(options.json, figures, machine)
+
+
+if __name__ == "__main__":
+    main()
