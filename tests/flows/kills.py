@@ -9,6 +9,7 @@ all has come to rest, the books, Vipps's ledger and the merchant's mail must tel
 """
 
 import argparse
+import json
 import sys
 import tempfile
 import threading
@@ -23,12 +24,14 @@ from random import Random, SystemRandom
 from tests.flows import checks, effects
 from tests.flows.client import Api, Json, Phone
 from tests.flows.own_postgresql import OwnPostgresql, own_postgresql
+from tests.flows.pause import pass_a_minute
 from tests.flows.processes import Child, Late, eventually
 from tests.flows.stack import Shop, Stack, running
 
 # Vipps at its worst, except for losing webhooks: those only a later read would heal.
 CHAOS = {"duplicate": 0.15, "reorder": 0.15, "status5xx": 0.05, "timeoutAfterActing": 0.05}
-MERCHANTS = 10
+# Enough that several are at every step; more would only make each start take longer.
+MERCHANTS = 6
 # How often PostgreSQL is ended beside a process, where it is: about once in twenty kills.
 CRASHES = 0.05
 # In the suite, on each kind of database.
@@ -143,10 +146,9 @@ def kill_at_random(
     for number in range(1, kills + 1):
         victim = dice.choice(service)
         # Some while they start, most at work.
-        time.sleep(dice.uniform(0.1, 1.2))
         if dice.random() < 0.85:
             _wait_up(victim, may_have_ended=crashes > 0)
-            time.sleep(dice.uniform(0.0, 0.8))
+        time.sleep(dice.uniform(0.0, 0.8))
         if server is not None and dice.random() < CRASHES:
             _crash(server, dice)
             crashes += 1
@@ -195,14 +197,44 @@ def torture(
     stack.phone.set_chaos()
     before_rest(stack)
     wrong = rest(stack) + load.failures + judge(stack, load, shop)
-    print(
-        f"kills: {len(load.invoices)} invoices, {sum(load.acts.values())} acts,"
-        f" {len(shop.app.received)} arrivals; {crashes} kills of PostgreSQL;"
-        f" {killed - started:.0f} s of kills,"
-        f" {time.monotonic() - killed:.0f} s to rest and judge; {len(wrong)} wrong",
-        flush=True,
-    )
+    totals = {
+        "kills": kills,
+        "PostgreSQL kills": crashes,
+        "invoices": len(load.invoices),
+        "acts": sum(load.acts.values()),
+        **_what_kills_met(stack, shop),
+        "seconds of kills": round(killed - started),
+        "to rest and judge": round(time.monotonic() - killed),
+        "wrong": len(wrong),
+    }
+    print("kills:", ", ".join(f"{what} {n}" for what, n in totals.items()), flush=True)
     return wrong
+
+
+def _what_kills_met(stack: Stack, shop: Shop) -> dict[str, int]:
+    """Count what was cut off or done again: kills that meet nothing would prove nothing."""
+    cut_off = "SELECT count(*) AS n FROM command_attempt WHERE latency_ms IS NULL"
+    with checks.open_books(stack.database_url) as books:
+        calls_cut_off = books.rows(cut_off)[0]["n"]
+    webhooks, arrivals = stack.front.passed, shop.app.received
+    return {
+        "calls to Vipps cut off": calls_cut_off,
+        "webhooks": len(webhooks),
+        "webhooks not acknowledged": sum(w.status != 200 for w in webhooks),
+        "arrivals": len(arrivals),
+        "arrivals again": len(arrivals) - len({a.webhook_id for a in arrivals}),
+    }
+
+
+def keep_evidence(stack: Stack, folder: Path) -> None:
+    """Write down what a fault is looked for in: every table, Vipps's ledger, what was logged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with checks.open_books(stack.database_url) as books:
+        tables = {name: books.table(name) for name in books.names()}
+    happened = {"effects": stack.phone.effects(), "payments": stack.phone.payments()}
+    text = json.dumps({**tables, **happened}, default=str, indent=1)
+    (folder / "rows.json").write_text(text)
+    (folder / "output.log").write_bytes(stack.output())
 
 
 def rest(stack: Stack) -> list[str]:
@@ -247,6 +279,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     options.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     options.add_argument("--processes", type=int, default=3, help="on PostgreSQL")
+    options.add_argument("--evidence", type=Path, help="where to keep what a fault left")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="betalbar-kills-") as name:
         tortured = _on_postgresql if chosen.postgresql else _on_sqlite
@@ -257,7 +290,7 @@ def main() -> int:
 
 def _on_sqlite(folder: Path, chosen: argparse.Namespace) -> list[str]:
     with running(folder, f"sqlite:///{folder}/betalbar.db") as stack:
-        return torture(stack, kills=chosen.kills, seed=chosen.seed)
+        return _torture(stack, chosen)
 
 
 def _on_postgresql(folder: Path, chosen: argparse.Namespace) -> list[str]:
@@ -265,7 +298,18 @@ def _on_postgresql(folder: Path, chosen: argparse.Namespace) -> list[str]:
         own_postgresql() as server,
         running(folder, server.url, processes=chosen.processes) as stack,
     ):
-        return torture(stack, kills=chosen.kills, seed=chosen.seed, server=server)
+        return _torture(stack, chosen, server=server)
+
+
+def _torture(
+    stack: Stack, chosen: argparse.Namespace, server: OwnPostgresql | None = None
+) -> list[str]:
+    wrong = torture(
+        stack, kills=chosen.kills, seed=chosen.seed, server=server, before_rest=pass_a_minute
+    )
+    if wrong and chosen.evidence:
+        keep_evidence(stack, chosen.evidence / str(chosen.seed))
+    return wrong
 
 
 if __name__ == "__main__":
