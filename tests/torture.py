@@ -97,8 +97,8 @@ def main() -> int:
     chosen = options.parse_args()
     print(f"torture: --seed {chosen.seed}", flush=True)
     wrong = torture_histories(chosen.histories, seed=chosen.seed) if chosen.histories else []
-    if chosen.histories:
-        print("" if wrong else "every history ended where Vipps's log did", flush=True)
+    if chosen.histories and not wrong:
+        print("every history ended where Vipps's log did", flush=True)
     wrong += torture_feed(chosen.feed_events, seed=chosen.seed) if chosen.feed_events else []
     killed = 0
     if chosen.kills:
