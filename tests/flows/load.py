@@ -14,7 +14,7 @@ from tests.flows.processes import Late, eventually
 MERCHANTS = 6
 # So long a merchant waits for a state before turning to the next invoice, looking so often.
 PATIENCE_S = 8.0
-_LOOK_S = 0.15
+_LOOK_S = 0.25
 
 
 @dataclass
@@ -102,7 +102,9 @@ class Load:
     def _is_in(self, name: str, state: str) -> bool:
         """Wait a little for a state; false where it does not come while everything dies."""
         eventually(
-            lambda: self._is_over() or self.api.invoice(name)["state"] == state, within_s=PATIENCE_S
+            lambda: self._is_over() or self.api.invoice(name)["state"] == state,
+            within_s=PATIENCE_S,
+            every_s=_LOOK_S,
         )
         return not self._is_over()
 
