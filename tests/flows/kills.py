@@ -33,6 +33,8 @@ KILLS = 30
 # The longest waits: the lease of what was in hand at the last kill, Vipps's own gap of an hour
 # (18 s here), and its limit on writes, which tries that were cut off use up, too (70 s).
 REST_WITHIN_S = 180.0
+# Everything else on the machine may come first while this runs for hours.
+UP_WITHIN_S = 300.0
 # So long a kill waits for something to be acknowledged.
 _PATIENCE_S = 8.0
 _SAY_EVERY = 100
@@ -85,9 +87,9 @@ def _crash(server: OwnPostgresql, dice: Random) -> None:
 
 def _wait_up(child: Child, *, may_have_ended: bool) -> None:
     """Return once a process serves; one that found no database has ended, as it must."""
-    if may_have_ended and not child.is_up_or_ends("/healthz"):
+    if may_have_ended and not child.is_up_or_ends("/healthz", within_s=UP_WITHIN_S):
         child.start()
-    child.wait_ready("/healthz")
+    child.wait_ready("/healthz", within_s=UP_WITHIN_S)
 
 
 def torture(
