@@ -153,7 +153,9 @@ def _take_snapshot(
         payment.redirect_url = book.vault.seal(snapshot.redirect_url.encode(), place=place)
         book.touch(invoice, payment)
     until = snapshot.capture_guaranteed_until
-    if invoice.authorized_by == payment.id and invoice.capture_guaranteed_until != until:
+    # Once known it is kept, also where a later answer leaves it out.
+    is_told = until is not None and invoice.authorized_by == payment.id
+    if is_told and invoice.capture_guaranteed_until != until:
         invoice.capture_guaranteed_until = until
         book.touch(invoice)
 
