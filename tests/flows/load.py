@@ -12,6 +12,8 @@ from tests.flows.processes import Late, eventually
 
 # Enough that several are at every step; more would only make each start take longer.
 MERCHANTS = 6
+# How often the customer's bank is away at the first capture, which is tried again a minute later.
+BANK_AWAY = 0.1
 # So long a merchant waits for a state before turning to the next invoice, looking so often.
 PATIENCE_S = 8.0
 _LOOK_S = 0.25
@@ -84,6 +86,8 @@ class Load:
         if dice.random() < 0.15:
             self._act(name, "cancel")
             return
+        if dice.random() < BANK_AWAY:
+            self.phone.act("fail-captures", name, {"code": 6280, "times": 1})
         part = dice.choice((None, 8_000))
         self._act(name, "capture", part)
         if dice.random() < 0.5 and self._is_in(name, "captured"):
