@@ -137,9 +137,11 @@ def test_capture_that_waits_for_the_bank_is_dropped(database: Database) -> None:
     desk.act(capture)
     one = claimed_one(desk, "capture")
     settled(desk, ran(desk, one, an_answer(400, "6280"), vipps))
+    shown = desk.invoice().problem
 
     desk.act(by_bank)
 
+    assert shown is not None and desk.invoice().problem is None
     assert [c.status for c in desk.commands("capture")] == ["dropped"]
     assert [c.status for c in desk.commands("cancel_payment")] == ["waiting"]
 
