@@ -309,9 +309,9 @@ class Desk:
         rows: Sequence[StoredVippsEvent] = self.all(StoredVippsEvent)
         return sorted((row.outcome, row.reason or "") for row in rows)
 
-    def told(self) -> list[dict[str, Any]]:
-        """Return what merchants were told, in the feed's order."""
-        rows: list[Event] = sorted(self.all(Event), key=lambda row: row.position)
+    def told(self, *conditions: Any) -> list[dict[str, Any]]:
+        """Return what merchants were told, in the feed's order, all or what fits."""
+        rows: list[Event] = sorted(self.all(Event, *conditions), key=lambda row: row.position)
         place = "event:{}:payload".format
         vault = self.context.vault
         told = [orjson.loads(vault.open(row.payload, place=place(row.id))) for row in rows]

@@ -107,6 +107,7 @@ def _due(session: Session, now: datetime, limit: int) -> sa.Select[Any]:
             invoice.closing,
             invoice.payable_until,
             payment.replacement_flow,
+            payment.ends_at,
             unit.vipps_keys,
         )
         .join_from(table_of(Command), table_of(Payment), command.payment_id == payment.id)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from service.commands.claim import Claimed
 from service.commands.run import Ran
+from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger.book import Book
 from service.ledger.resource import rfc3339
@@ -46,8 +47,10 @@ def close(book: Book, ran: Ran, status: CommandStatus) -> None:
     _set(book, ran, status=status, settled_at=book.real_now, lease=None, answer=_answer(ran))
 
 
-def again(book: Book, ran: Ran, wait_s: float) -> None:
-    """Let the command wait; a courtesy that failed once holds up nobody any more."""
+def again(book: Book, ran: Ran, wait_s: float, *, has_new_key: bool = False) -> None:
+    """Let the command wait; a courtesy that failed once holds up nobody any more.
+
+    `has_new_key`: Vipps said no to this one, so that nothing has happened under it."""
     if ran.claimed.kind is CommandKind.READ_PAYMENT and _another_read_waits(book, ran):
         close(book, ran, CommandStatus.FAILED)
         return
@@ -59,6 +62,8 @@ def again(book: Book, ran: Ran, wait_s: float) -> None:
     }
     if not ran.verdict.is_blocking:
         values["is_serial"] = False
+    if has_new_key:
+        values["idempotency_key"] = new_id("cmd")
     _set(book, ran, answer=_answer(ran), **values)
 
 

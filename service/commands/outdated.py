@@ -24,4 +24,12 @@ def is_outdated(row: sa.Row[Any], body: Mapping[str, object], now: datetime) -> 
         and State(row.invoice_state).is_payable
         and row.payable_until > now
     )
-    return not is_wanted or expires_too_soon(body, now)
+    return not is_wanted or _is_too_late(row, body, now)
+
+
+def _is_too_late(row: sa.Row[Any], body: Mapping[str, object], now: datetime) -> bool:
+    """Tell whether Vipps would refuse the body's end, or has ended what came of it without one.
+
+    A payment without `expiresAt` that was made unheard is over after ten minutes; sent again, the
+    same key would only be answered with that dead payment."""
+    return expires_too_soon(body, now) if "expiresAt" in body else bool(row.ends_at <= now)

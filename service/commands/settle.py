@@ -121,18 +121,15 @@ def _unless_reflected(book: Book, ran: Ran, invoice: InvoiceRecord, payment: Pay
 
 
 def _wait_and_read(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
-    """The customer is at it. Vipps keeps its no for this key: ask again under a new one."""
+    """The customer is at it, or the bank. Vipps keeps its no for this key: again under a new one.
+
+    In its place in the payment's line: what was decided after it still waits for it."""
     if _is_reflected(ran, payment):
         close(book, ran, CommandStatus.DONE)
         return
-    close(book, ran, CommandStatus.FAILED)
-    book.plan(
-        payment,
-        ran.claimed.kind,
-        body=ran.claimed.body,
-        act_id=ran.claimed.act_id,
-        after_s=ran.verdict.wait_s,
-    )
+    if ran.claimed.kind in _EVENT_OF:
+        show_problem(book, invoice, ran)
+    again(book, ran, ran.verdict.wait_s, has_new_key=True)
 
 
 def _too_late(book: Book, ran: Ran, invoice: InvoiceRecord, payment: PaymentRecord) -> None:

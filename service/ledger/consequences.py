@@ -16,6 +16,9 @@ from statemachine import Outcome, PaymentState, Reaction, State, Trigger, Verdic
 # releases a reservation has none, and that tells the two apart.
 ONLY_BEFORE_AUTHORIZATION = {"cancelTransactionOnly": True}
 
+# Vipps's word for a bank that is away: no to this try, and perhaps yes to a later one.
+TRY_LATER = "6280"
+
 _NOTHING_HELD = frozenset(
     (
         State.ABORTED,
@@ -80,12 +83,15 @@ def drop_untried(book: Book, invoice: InvoiceRecord) -> bool:
 
 
 def drop_untried_commands(book: Book, payment: PaymentRecord, *kinds: CommandKind) -> bool:
-    """Drop what no worker has begun of these kinds; tell whether there was anything."""
+    """Drop what no worker has begun of these kinds; tell whether there was anything.
+
+    A try that Vipps refused for the time being counts as none: the next has another key."""
+    refused_for_now = col(Command.answer)["code"].as_string() == TRY_LATER
     untried = sa.update(Command).where(
         col(Command.payment_id) == payment.id,
         col(Command.kind).in_(kinds),
         col(Command.status) == CommandStatus.WAITING,
-        col(Command.attempts) == 0,
+        sa.or_(col(Command.attempts) == 0, refused_for_now),
     )
     drop = untried.values(status=CommandStatus.DROPPED, settled_at=book.real_now)
     return book.session.execute(drop.returning(col(Command.id))).first() is not None

@@ -63,7 +63,8 @@ def paid_elsewhere(book: Book, invoice: InvoiceRecord, ask: Ask, paid: PaidElsew
     elif amounts.remaining_to_capture > 0 or amounts.remaining_to_refund > 0:
         payment = authorizing_payment(book, invoice)
         # It would be captured only to be refunded.
-        drop_untried_commands(book, payment, CommandKind.CAPTURE)
+        if drop_untried_commands(book, payment, CommandKind.CAPTURE):
+            invoice.problem = None
         release_rest(book, invoice, evidence)
         _refund_rest(book, invoice, payment, act_id=evidence.id)
         book.tell(invoice, "invoice.double_payment_detected", "paid_before_elsewhere")

@@ -28,6 +28,20 @@ from webhooks.vipps_event import event_key
 READ_AGAIN_S = 5.0
 DRIFTING_READS = 2
 
+# The evidence of a push that Vipps's answer made is the command, not an event. Built once: it is
+# part of every read.
+_transition = table_of(Transition)
+_CONFIRM_PUSH = (
+    sa.update(_transition)
+    .where(
+        _transition.c.invoice_id == sa.bindparam("invoice"),
+        _transition.c.payment_reference == sa.bindparam("payment"),
+        _transition.c.source == "response",
+        _transition.c.confirmed_at.is_(None),
+    )
+    .values(confirmed_at=sa.bindparam("at"))
+)
+
 
 def take_in(
     book: Book,
@@ -94,22 +108,8 @@ def _confirm(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, log: Ev
         book.rows.payments[payment.id] = payment
         book.reschedule(invoice)
     if any(name == VippsEventName.CREATED for _, _, name, _ in logged):
-        book.session.execute(_confirm_push(invoice, payment, book))
-
-
-def _confirm_push(invoice: InvoiceRecord, payment: PaymentRecord, book: Book) -> sa.Update:
-    """Confirm the push that Vipps's answer made; its evidence is the command, not an event."""
-    table = table_of(Transition)
-    return (
-        sa.update(table)
-        .where(
-            table.c.invoice_id == invoice.id,
-            table.c.payment_reference == payment.reference,
-            table.c.source == "response",
-            table.c.confirmed_at.is_(None),
-        )
-        .values(confirmed_at=book.now)
-    )
+        pushed = {"invoice": invoice.id, "payment": payment.reference, "at": book.now}
+        book.session.execute(_CONFIRM_PUSH, pushed)
 
 
 def _infer_dismissal(
@@ -153,7 +153,9 @@ def _take_snapshot(
         payment.redirect_url = book.vault.seal(snapshot.redirect_url.encode(), place=place)
         book.touch(invoice, payment)
     until = snapshot.capture_guaranteed_until
-    if invoice.authorized_by == payment.id and invoice.capture_guaranteed_until != until:
+    # Once known it is kept, also where a later answer leaves it out.
+    is_told = until is not None and invoice.authorized_by == payment.id
+    if is_told and invoice.capture_guaranteed_until != until:
         invoice.capture_guaranteed_until = until
         book.touch(invoice)
 

@@ -48,7 +48,7 @@ TEXTS: Mapping[str, str] = {
     "6230": "The customer has already approved the payment.",
     "6250": "The customer is paying at this moment; it is tried again.",
     "6260": "The customer's bank no longer holds the money for this capture.",
-    "6280": "The money can't be captured just now; ask for it again later.",
+    "6280": "The money can't be captured just now; it is tried again.",
     "7010": "Vipps can't ask this customer for the payment; the link can still be sent.",
 }
 

@@ -119,10 +119,10 @@ class Phone:
 
     url: str
 
-    def act(self, name: str, reference: str) -> int:
+    def act(self, name: str, reference: str, body: Json | None = None) -> int:
         """Do something with a payment; return the status."""
         path = f"{self.url}/sandbox/payments/{reference}/{name}"
-        return HTTP.post(path, json={}).status_code
+        return HTTP.post(path, json=body or {}).status_code
 
     def approve(self, reference: str) -> None:
         """Approve, as soon as the request is there."""

@@ -9,26 +9,23 @@ all has come to rest, the books, Vipps's ledger and the merchant's mail must tel
 """
 
 import argparse
+import json
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from random import Random, SystemRandom
 
 from tests.flows import checks, effects
-from tests.flows.client import Api, Json, Phone
+from tests.flows.load import Load
 from tests.flows.own_postgresql import OwnPostgresql, own_postgresql
+from tests.flows.pause import pass_a_minute
 from tests.flows.processes import Child, Late, eventually
 from tests.flows.stack import Shop, Stack, running
 
 # Vipps at its worst, except for losing webhooks: those only a later read would heal.
 CHAOS = {"duplicate": 0.15, "reorder": 0.15, "status5xx": 0.05, "timeoutAfterActing": 0.05}
-MERCHANTS = 10
 # How often PostgreSQL is ended beside a process, where it is: about once in twenty kills.
 CRASHES = 0.05
 # In the suite, on each kind of database.
@@ -36,117 +33,27 @@ KILLS = 30
 # The longest waits: the lease of what was in hand at the last kill, Vipps's own gap of an hour
 # (18 s here), and its limit on writes, which tries that were cut off use up, too (70 s).
 REST_WITHIN_S = 180.0
-# So long a merchant waits for a state before turning to the next invoice, looking so often.
+# Everything else on the machine may come first while this runs for hours.
+UP_WITHIN_S = 300.0
+# So long a kill waits for something to be acknowledged.
 _PATIENCE_S = 8.0
-_LOOK_S = 0.15
 _SAY_EVERY = 100
 
 
-@dataclass
-class Load:
-    """Merchants and customers at work until told to stop; notes what was acknowledged."""
-
-    api: Api
-    phone: Phone
-    seed: int
-    stop: threading.Event = field(default_factory=threading.Event)
-    invoices: list[str] = field(default_factory=list)
-    acts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Work beside the block, and finish the stories that have begun."""
-        threads = [threading.Thread(target=self._merchant, args=(n,)) for n in range(MERCHANTS)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self.stop.set()
-            for thread in threads:
-                thread.join()
-
-    def wait_for_more(self, count: int) -> None:
-        """Return once so many more invoices are acknowledged."""
-        enough = len(self.invoices) + count
-        eventually(lambda: len(self.invoices) >= enough, within_s=60, what="traffic")
-
-    def _merchant(self, number: int) -> None:
-        dice, story = Random(f"{self.seed}:{number}"), 0
-        while not self.stop.is_set():
-            story += 1
-            try:
-                self._tell(dice, f"kill-{self.seed}-{number}-{story}")
-            except Late as late:
-                # Slow is no fault while everything dies; what is lost, the checks find.
-                if "acknowledged" in str(late):
-                    self.failures.append(str(late))
-            except Exception as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-
-    def _tell(self, dice: Random, name: str) -> None:
-        capture = dice.choice(("manual", "manual", "automatic"))
-        self.api.create(name, capture=capture)
-        self.invoices.append(name)
-        self.acts[(name, "create")] += 1
-        ending = dice.choices(("approve", "reject", "withdraw", "wait"), (75, 10, 10, 5))[0]
-        if ending == "withdraw":
-            self._act(name, "cancel")
-        elif ending != "wait":
-            self._customer(ending, name)
-        if ending == "approve" and capture == "manual" and self._is_in(name, "authorized"):
-            self._take(dice, name)
-
-    def _customer(self, act: str, name: str) -> None:
-        eventually(
-            lambda: self._is_over() or self.phone.act(act, name) == 200,
-            within_s=_PATIENCE_S,
-            every_s=_LOOK_S,
-        )
-
-    def _take(self, dice: Random, name: str) -> None:
-        if dice.random() < 0.15:
-            self._act(name, "cancel")
-            return
-        part = dice.choice((None, 8_000))
-        self._act(name, "capture", part)
-        if dice.random() < 0.5 and self._is_in(name, "captured"):
-            self._act(name, "refund", dice.choice((None, 3_000)))
-        if part and dice.random() < 0.5:
-            self._act(name, "cancel")
-
-    def _act(self, name: str, act: str, value: int | None = None) -> None:
-        body: Json = {"amount": {"currency": "NOK", "value": value}} if value else {}
-        answer = self.api.act(name, act, body)
-        if answer.status_code in (200, 202):
-            self.acts[(name, act)] += 1
-        elif answer.status_code != 409:
-            self.failures.append(f"{act} {name}: {answer.status_code} {answer.text}")
-
-    def _is_in(self, name: str, state: str) -> bool:
-        """Wait a little for a state; false where it does not come while everything dies."""
-        eventually(lambda: self._is_over() or self.api.invoice(name)["state"] == state, within_s=8)
-        return not self._is_over()
-
-    def _is_over(self) -> bool:
-        return self.stop.is_set()
-
-
 def kill_at_random(
-    service: Sequence[Child], *, kills: int, seed: int, server: OwnPostgresql | None = None
+    stack: Stack, load: Load, *, kills: int, seed: int, server: OwnPostgresql | None = None
 ) -> int:
     """Kill a process at a random instant, start it again at once, and so on.
 
     `server`: end it now and then, too. Return how often that was."""
     dice, crashes = Random(f"{seed}:kills"), 0
     for number in range(1, kills + 1):
-        victim = dice.choice(service)
+        victim = dice.choice(stack.service)
         # Some while they start, most at work.
-        time.sleep(dice.uniform(0.1, 1.2))
         if dice.random() < 0.85:
             _wait_up(victim, may_have_ended=crashes > 0)
-            time.sleep(dice.uniform(0.0, 0.8))
+            _let_happen(dice.randint(0, 6), stack, load)
+        time.sleep(dice.uniform(0.0, 0.3))
         if server is not None and dice.random() < CRASHES:
             _crash(server, dice)
             crashes += 1
@@ -154,9 +61,22 @@ def kill_at_random(
         victim.start()
         if number % _SAY_EVERY == 0:
             print(f"kills: {number} of processes, {crashes} of PostgreSQL", flush=True)
-    for child in service:
+    for child in stack.service:
         _wait_up(child, may_have_ended=crashes > 0)
     return crashes
+
+
+def _let_happen(count: int, stack: Stack, load: Load) -> None:
+    """Wait until so much more is acknowledged: a slow machine must not be killed to a standstill.
+
+    Not for ever: it may be that nothing is left to do until a limit or a lease runs out."""
+
+    def done() -> int:
+        return len(load.invoices) + sum(load.acts.values()) + len(stack.front.acknowledged)
+
+    enough, give_up_at = done() + count, time.monotonic() + _PATIENCE_S
+    while done() < enough and time.monotonic() < give_up_at:
+        time.sleep(0.01)
 
 
 def _crash(server: OwnPostgresql, dice: Random) -> None:
@@ -167,9 +87,9 @@ def _crash(server: OwnPostgresql, dice: Random) -> None:
 
 def _wait_up(child: Child, *, may_have_ended: bool) -> None:
     """Return once a process serves; one that found no database has ended, as it must."""
-    if may_have_ended and not child.is_up_or_ends("/healthz"):
+    if may_have_ended and not child.is_up_or_ends("/healthz", within_s=UP_WITHIN_S):
         child.start()
-    child.wait_ready("/healthz")
+    child.wait_ready("/healthz", within_s=UP_WITHIN_S)
 
 
 def torture(
@@ -190,19 +110,49 @@ def torture(
     load = Load(stack.api, stack.phone, seed)
     started = time.monotonic()
     with load.at_work():
-        crashes = kill_at_random(stack.service, kills=kills, seed=seed, server=server)
+        crashes = kill_at_random(stack, load, kills=kills, seed=seed, server=server)
     killed = time.monotonic()
     stack.phone.set_chaos()
     before_rest(stack)
     wrong = rest(stack) + load.failures + judge(stack, load, shop)
-    print(
-        f"kills: {len(load.invoices)} invoices, {sum(load.acts.values())} acts,"
-        f" {len(shop.app.received)} arrivals; {crashes} kills of PostgreSQL;"
-        f" {killed - started:.0f} s of kills,"
-        f" {time.monotonic() - killed:.0f} s to rest and judge; {len(wrong)} wrong",
-        flush=True,
-    )
+    totals = {
+        "kills": kills,
+        "PostgreSQL kills": crashes,
+        "invoices": len(load.invoices),
+        "acts": sum(load.acts.values()),
+        **_what_kills_met(stack, shop),
+        "seconds of kills": round(killed - started),
+        "to rest and judge": round(time.monotonic() - killed),
+        "wrong": len(wrong),
+    }
+    print("kills:", ", ".join(f"{what} {n}" for what, n in totals.items()), flush=True)
     return wrong
+
+
+def _what_kills_met(stack: Stack, shop: Shop) -> dict[str, int]:
+    """Count what was cut off or done again: kills that meet nothing would prove nothing."""
+    cut_off = "SELECT count(*) AS n FROM command_attempt WHERE latency_ms IS NULL"
+    with checks.open_books(stack.database_url) as books:
+        calls_cut_off = books.rows(cut_off)[0]["n"]
+    webhooks, arrivals = stack.front.passed, shop.app.received
+    return {
+        "calls to Vipps cut off": calls_cut_off,
+        "webhooks": len(webhooks),
+        "webhooks not acknowledged": sum(w.status != 200 for w in webhooks),
+        "arrivals": len(arrivals),
+        "arrivals again": len(arrivals) - len({a.webhook_id for a in arrivals}),
+    }
+
+
+def keep_evidence(stack: Stack, folder: Path) -> None:
+    """Write down what a fault is looked for in: every table, Vipps's ledger, what was logged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with checks.open_books(stack.database_url) as books:
+        tables = {name: books.table(name) for name in books.names()}
+    happened = {"effects": stack.phone.effects(), "payments": stack.phone.payments()}
+    text = json.dumps({**tables, **happened}, default=str, indent=1)
+    (folder / "rows.json").write_text(text)
+    (folder / "output.log").write_bytes(stack.output())
 
 
 def rest(stack: Stack) -> list[str]:
@@ -247,6 +197,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     options.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     options.add_argument("--processes", type=int, default=3, help="on PostgreSQL")
+    options.add_argument("--evidence", type=Path, help="where to keep what a fault left")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="betalbar-kills-") as name:
         tortured = _on_postgresql if chosen.postgresql else _on_sqlite
@@ -257,7 +208,7 @@ def main() -> int:
 
 def _on_sqlite(folder: Path, chosen: argparse.Namespace) -> list[str]:
     with running(folder, f"sqlite:///{folder}/betalbar.db") as stack:
-        return torture(stack, kills=chosen.kills, seed=chosen.seed)
+        return _torture(stack, chosen)
 
 
 def _on_postgresql(folder: Path, chosen: argparse.Namespace) -> list[str]:
@@ -265,7 +216,18 @@ def _on_postgresql(folder: Path, chosen: argparse.Namespace) -> list[str]:
         own_postgresql() as server,
         running(folder, server.url, processes=chosen.processes) as stack,
     ):
-        return torture(stack, kills=chosen.kills, seed=chosen.seed, server=server)
+        return _torture(stack, chosen, server=server)
+
+
+def _torture(
+    stack: Stack, chosen: argparse.Namespace, server: OwnPostgresql | None = None
+) -> list[str]:
+    wrong = torture(
+        stack, kills=chosen.kills, seed=chosen.seed, server=server, before_rest=pass_a_minute
+    )
+    if wrong and chosen.evidence:
+        keep_evidence(stack, chosen.evidence / str(chosen.seed))
+    return wrong
 
 
 if __name__ == "__main__":

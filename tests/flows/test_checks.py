@@ -9,7 +9,8 @@ import pytest
 
 from tests.flows import checks
 from tests.flows.client import a_name
-from tests.flows.kills import Load, judge, rest
+from tests.flows.kills import judge, rest
+from tests.flows.load import Load
 from tests.flows.stack import Shop, Stack
 
 DAMAGE = (

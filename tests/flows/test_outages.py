@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tests.flows.client import a_name
-from tests.flows.kills import Load, judge, rest
+from tests.flows.kills import judge, rest
+from tests.flows.load import Load
 from tests.flows.own_postgresql import own_postgresql
 from tests.flows.processes import HTTP, eventually
 from tests.flows.stack import Stack, running

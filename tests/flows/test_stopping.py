@@ -3,7 +3,8 @@
 import time
 
 from tests.flows import checks
-from tests.flows.kills import Load, judge, rest
+from tests.flows.kills import judge, rest
+from tests.flows.load import Load
 from tests.flows.stack import Stack
 
 STOP_WITHIN_S = 10.0

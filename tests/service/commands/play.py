@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlmodel import col
+from starlette.applications import Starlette
 
 from service.commands.run import run
 from service.sandbox import Clock, SandboxSettings, create_app
@@ -16,6 +17,7 @@ from service.store.db import Database
 from service.store.tables import Command, SalesUnit
 from service.vipps import VippsClient, new_http
 from tests.builders import BASE_URL, REFERENCE, Desk, a_desk
+from tests.fake_merchant import serve
 from tests.service.commands.running import claimed, settled
 
 ROUNDS_MAX = 400
@@ -29,6 +31,7 @@ class Play:
     http: httpx.AsyncClient
     client: VippsClient
     dice: Random
+    url: str = BASE_URL
     crashes: float = 0.0  # the share of commands whose worker dies with the answer in hand
 
     async def work(self) -> None:
@@ -50,7 +53,7 @@ class Play:
         found = claimed(self.desk)
         for one in found:
             now = self.desk.now()
-            result = await run(self.client, one, base_url=BASE_URL, dice=self.dice, now=now)
+            result = await run(self.client, one, base_url=self.url, dice=self.dice, now=now)
             if self.dice.random() >= self.crashes:
                 ran.append(result)
         if ran:
@@ -59,7 +62,7 @@ class Play:
 
     async def sandbox(self, method: str, path: str, body: Any = None) -> Any:
         """Call the sandbox's own API."""
-        answer = await self.http.request(method, f"{BASE_URL}/sandbox{path}", json=body or {})
+        answer = await self.http.request(method, f"{self.url}/sandbox{path}", json=body or {})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -81,10 +84,21 @@ def is_held(desk: Desk) -> bool:
 
 @asynccontextmanager
 async def playing(database: Database, seed: int = 0, **settings: Any) -> AsyncIterator[Play]:
-    """Give a service and a sandbox of one clock."""
+    """Give a service and a sandbox of one clock, in one process."""
     desk = a_desk(database)
-    shape = {"public_url": BASE_URL, "has_rate_limits": False, "silence_s": 0.01, **settings}
-    sandbox = create_app(SandboxSettings(**shape), clock=Clock(desk.now))
-    transport = httpx.ASGITransport(sandbox)
+    transport = httpx.ASGITransport(_sandbox(desk, **settings))
     async with new_http(transport) as http:
         yield Play(desk, http, VippsClient(BASE_URL, http), Random(seed))
+
+
+@asynccontextmanager
+async def playing_over_a_socket(database: Database) -> AsyncIterator[Play]:
+    """Give a service and a sandbox of one clock that talk real HTTP."""
+    desk = a_desk(database)
+    async with serve(_sandbox(desk)) as url, new_http() as http:
+        yield Play(desk, http, VippsClient(url, http), Random(0), url)
+
+
+def _sandbox(desk: Desk, **settings: Any) -> Starlette:
+    shape = {"public_url": BASE_URL, "has_rate_limits": False, "silence_s": 0.01, **settings}
+    return create_app(SandboxSettings(**shape), clock=Clock(desk.now))

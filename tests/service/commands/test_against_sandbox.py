@@ -7,7 +7,7 @@ import pytest
 from service.ledger.acts import cancel, capture, push, refund
 from service.sandbox import SalesUnitKeys
 from service.store.db import Database
-from tests.builders import AMOUNT, MSN, PHONE, REFERENCE
+from tests.builders import AMOUNT, MSN, ONLY_SQLITE, PHONE, REFERENCE
 from tests.service.commands.play import is_held, playing
 from tests.service.ledger.checks import broken_rules
 from tests.service.vipps.builders import some_keys
@@ -119,6 +119,27 @@ async def test_customer_faster_than_cancel_is_released(database: Database) -> No
     assert play.desk.invoice().state == "cancelled"
     assert effects[-1] == ("cancelled", REFERENCE, AMOUNT)
     assert play.desk.invoice().problem is None
+
+
+@ONLY_SQLITE
+async def test_automatic_capture_waits_out_a_bank_that_is_away(database: Database) -> None:
+    """Refused three times with 6280, all of the money is taken, once, when the bank is back."""
+    async with playing(database) as play:
+        play.desk.create(capture="automatic")
+        await play.work()
+        trouble = {"code": 6280, "times": 3}
+        await play.sandbox("POST", f"/payments/{REFERENCE}/approve")
+        await play.sandbox("POST", f"/payments/{REFERENCE}/fail-captures", trouble)
+        play.desk.change(lambda book, _, payment: book.plan_read(payment))
+        await play.work()
+
+        effects = await play.effects()
+
+    assert effects[-1] == ("captured", REFERENCE, AMOUNT)
+    assert play.desk.invoice().state == "captured"
+    assert play.desk.invoice().problem is None
+    assert [c.status for c in play.desk.commands("capture")] == ["done"]
+    assert broken_rules(database) == []
 
 
 async def test_customer_without_the_app_leaves_the_link(database: Database) -> None:

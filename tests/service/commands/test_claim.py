@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from service.commands.claim import LEASE_S, WRITES_MAX, claim
+from service.commands.claim import LEASE_S, READS_MAX, WRITES_MAX, claim
 from service.kinds import CommandKind
 from service.ledger.acts import capture
 from service.ledger.invoices import create_invoice
@@ -22,6 +22,7 @@ from tests.builders import (
     THE_MERCHANT,
     Desk,
     a_desk,
+    a_pushed_desk,
     an_authorized_desk,
     an_invoice,
 )
@@ -191,6 +192,25 @@ def test_writes_to_one_payment_keep_to_vipps_limit(database: Database) -> None:
 
     assert exhausted == WRITES_MAX
     assert CommandKind.CREATE_PAYMENT in kinds(claimed(desk))
+
+
+def test_reads_of_one_payment_keep_to_vipps_limit_whoever_makes_them(database: Database) -> None:
+    """However many processes look, and pages are open, Vipps is asked no more than it allows."""
+    desk, _ = a_pushed_desk(database)
+    payment = desk.payment()
+    desk.change(lambda book, _, payment: book.plan_read(payment))
+    read = CommandKind.READ_PAYMENT
+    (waiting,) = desk.all(Command, Command.kind == read, Command.status == "waiting")
+    by_others = {"command_id": waiting.id, "payment_id": payment.id, "kind": read}
+    with database.transaction() as session:
+        made = [{**by_others, "number": 100 + n, "started_at": NOW} for n in range(READS_MAX)]
+        session.execute(sa.insert(CommandAttempt), made)
+
+    exhausted = kinds(claimed(desk))
+    desk.later(seconds=70)
+
+    assert exhausted == []
+    assert kinds(claimed(desk)) == [read]
 
 
 @pytest.mark.parametrize("damage", ["erased person", "damaged body", "keys that are none"])

@@ -40,6 +40,7 @@ class Life:
     are_webhooks_lost: bool = False
     vipps: dict[str, VippsPayment] = field(default_factory=dict)
     notes: list[tuple[datetime, str, str]] = field(default_factory=list)
+    _references: dict[str, str] = field(default_factory=dict)  # of payments, by id
 
     def until(self, end: datetime) -> None:
         """Let everything happen that is due until then, each at its time."""
@@ -61,11 +62,11 @@ class Life:
     def work(self) -> None:
         """Run the commands that are due, as Vipps would answer them."""
         while due := self._due_commands():
+            self._settle(due)
             for command in due:
-                self._settle(command)
-                payment = self.desk.all(Payment, Payment.id == command.payment_id)[0]
-                self.notes.append((self.desk.now(), command.kind, payment.reference))
-                _RUN[command.kind](self, command, payment)
+                reference = self._reference_of(command)
+                self.notes.append((self.desk.now(), command.kind, reference))
+                _RUN[command.kind](self, command, reference)
 
     def happens(self, reference: str, *names: str) -> None:
         """Let something happen at Vipps, told by a webhook unless those are lost."""
@@ -81,52 +82,59 @@ class Life:
         return [(at, reference) for at, what, reference in self.notes if what == kind]
 
     def _next_at(self) -> datetime | None:
-        waiting = self.desk.all(Command, Command.status == "waiting")
-        due = [i.attend_at for i in self.desk.all(Invoice, col(Invoice.attend_at).is_not(None))]
-        return min([*due, *(c.next_attempt_at for c in waiting)], default=None)
+        with self.desk.context.database.snapshot() as session:
+            looked_at = session.execute(sa.select(sa.func.min(col(Invoice.attend_at)))).scalar()
+            is_waiting = col(Command.status) == "waiting"
+            first = sa.select(sa.func.min(col(Command.next_attempt_at))).where(is_waiting)
+            return min(filter(None, (looked_at, session.execute(first).scalar())), default=None)
 
     def _due_commands(self) -> list[Command]:
-        now = self.desk.now()
-        waiting = self.desk.all(Command, Command.status == "waiting")
-        return sorted((c for c in waiting if c.next_attempt_at <= now), key=lambda c: c.number)
+        is_due = col(Command.next_attempt_at) <= self.desk.now()
+        due = self.desk.all(Command, Command.status == "waiting", is_due)
+        return sorted(due, key=lambda c: c.number)
 
-    def _settle(self, command: Command) -> None:
+    def _settle(self, commands: list[Command]) -> None:
         with self.desk.context.database.transaction() as session:
-            mine = sa.update(Command).where(col(Command.id) == command.id)
+            mine = sa.update(Command).where(col(Command.id).in_([c.id for c in commands]))
             session.execute(mine.values(status="done"))
+
+    def _reference_of(self, command: Command) -> str:
+        known = self._references
+        if command.payment_id not in known:
+            known.update({p.id: p.reference for p in self.desk.all(Payment)})
+        return known[command.payment_id]
 
     def _lapse(self) -> None:
         """Let those payments run out at Vipps whose time has come."""
-        for reference, vipps in self.vipps.items():
-            ends_at = self.desk.payment(reference).ends_at
-            if vipps.state == "CREATED" and ends_at <= self.desk.now():
+        for reference in [r for r, vipps in self.vipps.items() if vipps.state == "CREATED"]:
+            if self.desk.payment(reference).ends_at <= self.desk.now():
                 self.happens(reference, "EXPIRED")
 
-    def _create(self, command: Command, payment: Payment) -> None:
-        self.vipps[payment.reference] = VippsPayment(
-            payment.reference,
+    def _create(self, command: Command, reference: str) -> None:
+        self.vipps[reference] = VippsPayment(
+            reference,
             amount_minor=command_amount(self.desk, command),
             currency=self.currency,
         )
-        self.happens(payment.reference, "CREATED")
+        self.happens(reference, "CREATED")
 
-    def _cancel(self, command: Command, payment: Payment) -> None:
-        vipps = self.vipps[payment.reference]
+    def _cancel(self, command: Command, reference: str) -> None:
+        vipps = self.vipps[reference]
         if vipps.state == "CREATED":
-            self.happens(payment.reference, "TERMINATED")
+            self.happens(reference, "TERMINATED")
         elif vipps.state == "AUTHORIZED" and command.body is None:
-            self.happens(payment.reference, "CANCELLED")
+            self.happens(reference, "CANCELLED")
         self.desk.read(vipps)
 
-    def _take(self, command: Command, payment: Payment) -> None:
-        vipps, name = self.vipps[payment.reference], command.kind.upper() + "D"
+    def _take(self, command: Command, reference: str) -> None:
+        vipps, name = self.vipps[reference], command.kind.upper() + "D"
         vipps.at = self.desk.now()
         vipps.happens(name.replace("EDD", "ED"), amount_minor=command.amount_minor)
         self.desk.read(vipps)
 
-    def _read(self, command: Command, payment: Payment) -> None:
-        if payment.reference in self.vipps:
-            self.desk.read(self.vipps[payment.reference], read_id=command.id)
+    def _read(self, command: Command, reference: str) -> None:
+        if reference in self.vipps:
+            self.desk.read(self.vipps[reference], read_id=command.id)
 
 
 def command_amount(desk: Desk, command: Command) -> int:
@@ -135,8 +143,8 @@ def command_amount(desk: Desk, command: Command) -> int:
     return found.amount_minor
 
 
-_RUN: dict[str, Callable[[Life, Command, Payment], None]] = {
-    CommandKind.ATTACH_CATEGORY: lambda life, command, payment: None,
+_RUN: dict[str, Callable[[Life, Command, str], None]] = {
+    CommandKind.ATTACH_CATEGORY: lambda life, command, reference: None,
     CommandKind.CREATE_PAYMENT: Life._create,
     CommandKind.CANCEL_PAYMENT: Life._cancel,
     CommandKind.CAPTURE: Life._take,

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from service.clockwork.attendant import Attendant
-from service.ledger.acts import cancel, capture, push
+from service.ledger.acts import cancel, push
 from service.store.db import Database
 from service.store.tables import Command, Customer, Transition
 from tests.builders import (
@@ -21,7 +21,7 @@ from tests.builders import (
     a_pushed_desk,
 )
 from tests.service.ledger.checks import broken_rules
-from tests.service.ledger.life import Life, a_life, a_policy
+from tests.service.ledger.life import a_life, a_policy
 
 DAY = timedelta(days=1)
 
@@ -320,63 +320,6 @@ def test_read_of_another_payment_confirms_nothing(database: Database) -> None:
     _attend(desk, minutes=1)
 
     assert _reasons(desk) == ["unconfirmed"]
-
-
-def _authorized(database: Database, currency: str, guaranteed: timedelta | None = None) -> Life:
-    life = a_life(database, currency=currency)
-    at = NOW + guaranteed if guaranteed else None
-    life.vipps[REFERENCE].guaranteed_until = at
-    life.happens(REFERENCE, "AUTHORIZED")
-    life.desk.read(life.vipps[REFERENCE])
-    return life
-
-
-@pytest.mark.parametrize(
-    ("currency", "guaranteed", "days"),
-    [("NOK", None, 180), ("DKK", None, 14), ("NOK", 7 * DAY, 7), ("DKK", 30 * DAY, 30)],
-)
-@ONLY_SQLITE
-def test_guardian_warns_as_the_window_runs_out(
-    database: Database, currency: str, guaranteed: timedelta | None, days: int
-) -> None:
-    """Before reserved money is lost I hear of it three times, by Vipps's own date if it has one."""
-    life = _authorized(database, currency, guaranteed)
-
-    warned = list[tuple[float, str]]()
-    for _ in range(42):
-        known = len(warned)
-        _attend(life.desk, days=days / 40)
-        passed = (life.desk.now() - NOW) / timedelta(days=days)
-        warned += [(passed, reason) for reason in _reasons(life.desk)[known:]]
-
-    assert [reason for _, reason in warned] == [f"capture_window_{p}" for p in (50, 80, 95)]
-    assert all(
-        -0.001 < at - share < 1 / 30
-        for (at, _), share in zip(warned, (0.5, 0.8, 0.95), strict=True)
-    )
-
-
-def test_guardian_is_silent_once_all_is_taken(database: Database) -> None:
-    """What is captured in full can't be lost any more."""
-    life = _authorized(database, "DKK")
-    life.after(days=8)
-    life.desk.act(capture)
-    life.work()
-
-    life.after(days=20)
-
-    assert life.desk.invoice().captured_minor == AMOUNT
-    assert _reasons(life.desk) == ["capture_window_50"]
-
-
-def test_guardian_says_only_the_last_of_what_was_slept_through(database: Database) -> None:
-    """After a pause I get one warning that says how late it is, not three."""
-    life = _authorized(database, "DKK")
-
-    _attend(life.desk, days=13, hours=12)
-    _attend(life.desk, days=1)
-
-    assert _reasons(life.desk) == ["capture_window_95"]
 
 
 def test_newer_payment_of_a_paid_invoice_is_watched_to_its_end(database: Database) -> None:

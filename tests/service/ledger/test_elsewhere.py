@@ -22,6 +22,7 @@ from tests.builders import (
     a_pushed_desk,
     an_authorized_desk,
 )
+from tests.service.commands.running import an_answer, claimed_one, ran, settled
 from tests.service.ledger.checks import broken_rules
 from tests.service.ledger.life import a_life
 
@@ -128,6 +129,21 @@ def test_capture_that_nobody_has_begun_is_dropped(database: Database) -> None:
     (dropped,) = desk.commands("capture")
     assert (planned.status, dropped.status) == ("waiting", "dropped")
     assert len(desk.commands("cancel_payment")) == 1
+
+
+def test_capture_that_waits_for_the_bank_is_dropped(database: Database) -> None:
+    """What Vipps could not take yet is not taken later, once I was paid another way."""
+    desk, vipps = an_authorized_desk(database)
+    desk.act(capture)
+    one = claimed_one(desk, "capture")
+    settled(desk, ran(desk, one, an_answer(400, "6280"), vipps))
+    shown = desk.invoice().problem
+
+    desk.act(by_bank)
+
+    assert shown is not None and desk.invoice().problem is None
+    assert [c.status for c in desk.commands("capture")] == ["dropped"]
+    assert [c.status for c in desk.commands("cancel_payment")] == ["waiting"]
 
 
 def test_money_captured_after_the_call_is_refunded_once(database: Database) -> None:

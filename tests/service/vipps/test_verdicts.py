@@ -147,6 +147,15 @@ def test_push_that_vipps_refuses_leaves_the_invoice(status: int, code: str) -> N
     assert verdict == CommandVerdict(Then.PUSH_REFUSED, 0.0, code)
 
 
+@pytest.mark.parametrize("kind", [CAPTURE, REFUND])
+def test_money_that_may_move_later_is_asked_for_ever_less_often(kind: str) -> None:
+    """6280: the bank is away; 6260 is none of these, since the money is not held any more."""
+    waits = [judged(kind, an_answer(400, code="6280"), attempt) for attempt in (1, 2, 9)]
+
+    assert [(v.then, v.wait_s) for v in waits] == [(Then.WAIT_AND_READ, s) for s in (60, 120, 900)]
+    assert judged(kind, an_answer(400, code="6260")).then is Then.FINAL
+
+
 @pytest.mark.parametrize("kind", [CREATE, CANCEL, CAPTURE, REFUND])
 @pytest.mark.parametrize(("status", "code"), [(400, "5040"), (403, "5070"), (404, "5090")])
 def test_other_codes_are_final(kind: str, status: int, code: str) -> None:
