@@ -5,6 +5,7 @@ lost nothing it has told anybody. Changes of one moment share one commit.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ import orjson
 
 T = TypeVar("T")
 
-Encode = Callable[[Any], Any]
+_LOG = logging.getLogger("betalbar.sandbox")
+
 # Asks the file, as every change so far has made it.
 Read = Callable[..., Iterator[tuple[Any, ...]]]
 
@@ -52,14 +54,12 @@ class Table(Generic[T]):
     def __init__(
         self,
         kind: str,
-        encode: Encode,
         *,
         decode: Callable[[Any], T],
         bound: Bound[T] | None,
         read: Read | None,
     ) -> None:
         self.kind = kind
-        self.encode = encode
         self.rows: dict[str, T] = {}
         self._decode = decode
         self._bound = bound
@@ -143,18 +143,17 @@ class Store:
         self._pending: dict[tuple[str, str], bytes | None] = {}
         # How many changes there were, and how many of them are on disk.
         self._made = self._saved = 0
+        self._waiting: list[Callable[[bool], None]] = []
 
     def table(
-        self,
-        kind: str,
-        encode: Callable[[T], Any],
-        *,
-        decode: Callable[[Any], T],
-        bound: Bound[T] | None = None,
+        self, kind: str, *, decode: Callable[[Any], T], bound: Bound[T] | None = None
     ) -> Table[T]:
-        """Return the table of that kind with the rows the file holds."""
+        """Return the table of that kind with the rows the file holds.
+
+        A row is whatever orjson writes, dataclasses included; `decode` makes it of its JSON.
+        """
         read = None if self._connection is None else self._read
-        return Table(kind, encode, decode=decode, bound=bound, read=read)
+        return Table(kind, decode=decode, bound=bound, read=read)
 
     def begin(self) -> Transaction:
         """Return an empty transaction."""
@@ -166,7 +165,7 @@ class Store:
         """Put these changes on disk in one piece, with those made before and soon after."""
         if self._connection is not None:
             # Encoded before anything changes: what can't be, is refused.
-            written = {(t.kind, key): orjson.dumps(t.encode(row)) for t, key, row in puts}
+            written = {(t.kind, key): orjson.dumps(row) for t, key, row in puts}
             self._pending |= written
             self._pending |= {(t.kind, key): None for t, key in deletes}
             self._made += 1
@@ -179,6 +178,28 @@ class Store:
             await asyncio.sleep(0)
             if self._saved < made:
                 self.settle()
+
+    def when_kept(self, tell: Callable[[bool], None]) -> None:
+        """Call `tell` once everything that changed so far is on disk, or could not be.
+
+        As `kept`, for who has no task that could wait; who came first is told first.
+        """
+        if self._saved == self._made and not self._waiting:
+            tell(True)
+            return
+        self._waiting.append(tell)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._tell_waiting)
+
+    def _tell_waiting(self) -> None:
+        try:
+            self.settle()
+        except sqlite3.Error:
+            _LOG.exception("the sandbox could not write its file")
+        is_kept = self._saved == self._made
+        waiting, self._waiting = self._waiting, []
+        for tell in waiting:
+            tell(is_kept)
 
     def delete_late(self, table: Table[T], key: str) -> None:
         """Have the row gone from memory now and from the file soon.
