@@ -8,18 +8,21 @@ all pages, go the long way; nobody who calls can tell which of the two it was.
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.sandbox.calls import Endpoint, json_response
+from service.sandbox.store import Store
 from service.sandbox.world import World
 
 # A larger body is read piece by piece, as fast as somebody takes it.
@@ -47,7 +50,7 @@ class Endpoints:
             if isinstance(route, Route) and isinstance(route.endpoint, Endpoint)
         ]
         self._world = world
-        self.when_kept = world.store.when_kept
+        self.store = world.store
 
     def find(self, method: str, path: str) -> Found | None:
         """Return who answers, or None where an answer may take its time."""
@@ -72,6 +75,8 @@ class SandboxProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._endpoints: Endpoints | None = app_state.get(STATE)
+        if self._endpoints is not None:
+            self.app = partial(_after_those_before, self._endpoints.store, self.app)
         # None on the long way.
         self._found: Found | None = None
         self._body = b""
@@ -97,7 +102,7 @@ class SandboxProtocol(HttpToolsProtocol):
         answer = self._answer(self._found)
         self._body = b""
         assert self._endpoints is not None  # noqa: S101 - for the type checker.
-        self._endpoints.when_kept(partial(self._tell, answer))
+        self._endpoints.store.when_kept(partial(self._tell, answer))
 
     def _find(self) -> Found | None:
         if self._endpoints is None or self._is_special():
@@ -111,10 +116,14 @@ class SandboxProtocol(HttpToolsProtocol):
             self.scope["query_string"] = query
         return found
 
+    @property
+    def _is_busy(self) -> bool:
+        # Somebody is on the long way, and whoever comes now has to queue behind.
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _is_special(self) -> bool:
-        is_busy = self.cycle is not None and not self.cycle.response_complete
         return (
-            is_busy
+            self._is_busy
             or self.flow.write_paused
             or self.expect_100_continue
             or b"%" in self.url
@@ -133,15 +142,28 @@ class SandboxProtocol(HttpToolsProtocol):
             _LOG.exception("the sandbox could not answer a call")
             return _trouble()
 
-    def _tell(self, answer: Response, is_kept: bool) -> None:
+    def _tell(self, answer: Response, failure: Exception | None) -> None:
+        if failure is not None:
+            _LOG.error("the sandbox could not write its file", exc_info=failure)
         if self.transport.is_closing():
             return
-        told = answer if is_kept else _trouble()
+        told = answer if failure is None else _trouble()
         head = [STATUS_LINE[told.status_code]]
         for name, value in (*self.server_state.default_headers, *told.raw_headers):
             head += (name, b": ", value, b"\r\n")
         self.transport.write(b"".join((*head, b"\r\n", told.body)))
-        self.on_response_complete()
+        if not self._is_busy:  # Else that would start the next of those on the long way.
+            self.on_response_complete()
+
+
+async def _after_those_before(
+    store: Store, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    # Answers leave a connection in the order of its requests: who goes the long way starts
+    # after all have been told who wait for the file.
+    with suppress(sqlite3.Error):
+        await store.kept()
+    await app(scope, receive, send)
 
 
 def _body_bytes(headers: list[tuple[bytes, bytes]]) -> int:
