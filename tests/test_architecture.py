@@ -30,7 +30,7 @@ statemachine              |                                            | transit
 webhooks                  |                                            | cryptography orjson
 
 service                   |                                            |
-service.sandbox           | webhooks                                   | aiohttp httptools jinja2 orjson starlette yaml
+service.sandbox           | webhooks                                   | aiohttp httptools jinja2 orjson starlette uvicorn yaml
 service.errors            |                                            |
 service.clock             |                                            |
 service.kinds             |                                            |

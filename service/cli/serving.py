@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app, open_context, run_worker
@@ -19,7 +20,7 @@ from service.cli import samples, scenarios
 from service.context import Context
 from service.errors import SettingsInvalid
 from service.logs import configure_logs
-from service.sandbox import SandboxSettings, spare_the_collector
+from service.sandbox import SandboxProtocol, SandboxSettings, spare_the_collector
 from service.sandbox import create_app as create_sandbox_app
 from service.settings import Settings, load_settings
 from service.staff.users import DEMO_LOGIN
@@ -70,7 +71,7 @@ def serve(
     _introduce(app.state.context)
     if has_samples:
         samples.start(settings, api_key(app.state.context))
-    _run(app, listening)
+    _run(_config(app), listening)
 
 
 def worker() -> None:
@@ -141,7 +142,7 @@ def sandbox(
     print("\n".join([*lines, f"  controls   {url}/sandbox"]), flush=True)
     if played is not None:
         scenarios.start(played, url)
-    _run(app, listening)
+    _run(_config(app, protocol=SandboxProtocol), listening)
 
 
 def app_from_environment() -> Starlette:
@@ -217,13 +218,19 @@ def _introduce(context: Context) -> None:
     print("\n".join(lines), flush=True)
 
 
-def _config(app: Any, *, factory: bool = False, workers: int = 1) -> uvicorn.Config:
+def _config(
+    app: Any,
+    *,
+    factory: bool = False,
+    workers: int = 1,
+    protocol: type[asyncio.Protocol] = HttpToolsProtocol,
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         factory=factory,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=protocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -231,11 +238,11 @@ def _config(app: Any, *, factory: bool = False, workers: int = 1) -> uvicorn.Con
     )
 
 
-def _run(app: Starlette, listening: socket.socket) -> None:
+def _run(config: uvicorn.Config, listening: socket.socket) -> None:
     # The server raises the signal again once it has stopped in good order, which is "done".
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    server = uvicorn.Server(_config(app))
+    server = uvicorn.Server(config)
     server.run(sockets=[listening])
     if not server.started:
         raise typer.Exit(1)

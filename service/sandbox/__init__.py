@@ -7,12 +7,14 @@ signature functions of `webhooks`. Start with `app.py`; the rules of a payment a
 
 from service.sandbox.app import Sandbox, create_app, create_sandbox, spare_the_collector
 from service.sandbox.clock import Clock
+from service.sandbox.server import SandboxProtocol
 from service.sandbox.settings import SalesUnitKeys, SandboxSettings
 
 __all__ = [
     "Clock",
     "SalesUnitKeys",
     "Sandbox",
+    "SandboxProtocol",
     "SandboxSettings",
     "create_app",
     "create_sandbox",

@@ -2,9 +2,10 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -21,6 +22,7 @@ from service.sandbox.order_categories import OrderCategoriesApi
 from service.sandbox.order_management import OrderManagementApi
 from service.sandbox.page_routes import page_routes
 from service.sandbox.sender import Sender
+from service.sandbox.server import STATE, Endpoints
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.tokens import Tokens
 from service.sandbox.userinfo_api import UserinfoApi
@@ -59,6 +61,7 @@ class Sandbox:
             *UserinfoApi(gate).routes(),
             *page_routes(self._world),
         ]
+        self.endpoints = Endpoints(self.routes, self._world)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -113,13 +116,13 @@ def create_sandbox(settings: SandboxSettings, *, clock: Clock | None = None) -> 
 
 
 def create_app(settings: SandboxSettings, *, clock: Clock | None = None) -> Starlette:
-    """Return the sandbox as an app of its own."""
+    """Return the sandbox as an app of its own, for a server with `SandboxProtocol`."""
     sandbox = create_sandbox(settings, clock=clock)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with sandbox.run():
-            yield
+            yield {STATE: sandbox.endpoints}
 
     return Starlette(routes=list(sandbox.routes), lifespan=lifespan)
 

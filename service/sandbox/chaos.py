@@ -5,7 +5,7 @@ All dice come from one seed, so the same calls in the same order meet the same f
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.sandbox.fields import Faults, is_number
@@ -54,6 +54,10 @@ class WebhookFate:
     keeps_order: bool = True
 
 
+_CALM_CALL = CallFate()
+_CALM_WEBHOOK = WebhookFate()
+
+
 class Chaos:
     """Throw the dice for each call and each webhook."""
 
@@ -68,9 +72,13 @@ class Chaos:
         # S311 is about secrets; these dice are meant to be repeatable.
         self._call_dice = random.Random(f"calls:{seed}")  # noqa: S311
         self._webhook_dice = random.Random(f"webhooks:{seed}")  # noqa: S311
+        # Then nothing hangs on the dice; the next plan's are fresh anyway.
+        self._is_calm = replace(plan, seed=None) == ChaosPlan()
 
     def call_fate(self) -> CallFate:
         """Return what happens to the next API call."""
+        if self._is_calm:
+            return _CALM_CALL
         # Always three throws, so that changing one share leaves the others' fates alone.
         first, second, third = (self._call_dice.random() for _ in range(3))
         if first < self.plan.status_429:
@@ -81,6 +89,8 @@ class Chaos:
 
     def webhook_fate(self) -> WebhookFate:
         """Return what happens to the next webhook."""
+        if self._is_calm:
+            return _CALM_WEBHOOK
         lost, doubled, moved, late = (self._webhook_dice.random() for _ in range(4))
         if lost < self.plan.lose:
             return WebhookFate(copies=0)

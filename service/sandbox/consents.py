@@ -20,11 +20,6 @@ class Consent:
     told_at: datetime
 
 
-def consent_row(consent: Consent) -> dict[str, Any]:
-    """Return the consent as the file keeps it."""
-    return {name: getattr(consent, name) for name in Consent.__slots__}
-
-
 def consent_of_row(row: dict[str, Any]) -> Consent:
     """Return the consent that the file kept."""
     instants = {name: datetime.fromisoformat(row[name]) for name in ("given_at", "told_at")}

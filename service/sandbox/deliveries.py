@@ -36,11 +36,6 @@ class Delivery:
         return (self.registration_id, self.payment_key, self.key)
 
 
-def delivery_row(delivery: Delivery) -> dict[str, Any]:
-    """Return the delivery as the file keeps it."""
-    return {name: getattr(delivery, name) for name in Delivery.__slots__}
-
-
 def delivery_of_row(row: Mapping[str, Any]) -> Delivery:
     """Return the delivery that the file kept."""
     first_at = row["first_at"] and datetime.fromisoformat(row["first_at"])

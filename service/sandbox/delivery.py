@@ -2,7 +2,8 @@
 
 A lane holds one payment's deliveries to one registration; only its head may go out.
 Heads wait in one heap until they are due, then line up per registration, oldest event
-first. One shared pool bounds what is in flight, whatever is pending.
+first. One shared pool bounds what is in flight, whatever is pending. Whatever may go out
+goes at once, when it lines up or when another's place becomes free.
 """
 
 import asyncio
@@ -46,16 +47,21 @@ class Dispatcher:
         self._ready: dict[str, list[tuple[int, Delivery]]] = {}
         self._busy: Counter[str] = Counter()
         self._attempts: set[asyncio.Task[None]] = set()
+        self._is_over = False
+        # Said when `run` has to look at the clock, or at what is left to write.
         self._news = asyncio.Event()
         for delivery in world.deliveries.rows.values():
             self.add(delivery)
 
     def add(self, delivery: Delivery) -> None:
         """Line up a stored delivery behind those of its lane."""
-        lane = self._lanes.setdefault(delivery.lane, deque())
-        lane.append(delivery)
-        if len(lane) == 1:
+        name = delivery.lane
+        lane = self._lanes.get(name)
+        if lane is None:
+            self._lanes[name] = deque((delivery,))
             self._wait(delivery)
+        else:
+            lane.append(delivery)
 
     async def run(self) -> None:
         """Deliver until cancelled; what is in flight then is tried again after a restart."""
@@ -63,27 +69,31 @@ class Dispatcher:
             while True:
                 self._news.clear()
                 self._ripen()
-                self._start_attempts()
                 if not self._attempts:
                     self._world.store.settle()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._idle_s()):
                         await self._news.wait()
         finally:
+            self._is_over = True
             for attempt in self._attempts:
                 attempt.cancel()
             await asyncio.gather(*self._attempts, return_exceptions=True)
 
     def _wait(self, delivery: Delivery) -> None:
+        if delivery.due_at <= self._world.clock.real_now():
+            self._line_up(delivery)
+            return
         heapq.heappush(self._waiting, (delivery.due_at, delivery.number, delivery))
-        self._news.set()
+        if self._waiting[0][2] is delivery:
+            self._news.set()
 
     def _ripen(self) -> None:
+        if not self._waiting:
+            return
         now = self._world.clock.real_now()
         while self._waiting and self._waiting[0][0] <= now:
-            _, number, delivery = heapq.heappop(self._waiting)
-            line = self._ready.setdefault(delivery.registration_id, [])
-            heapq.heappush(line, (number, delivery))
+            self._line_up(heapq.heappop(self._waiting)[2])
 
     def _idle_s(self) -> float | None:
         if not self._waiting:
@@ -91,19 +101,31 @@ class Dispatcher:
         wait = self._waiting[0][0] - self._world.clock.real_now()
         return max(wait.total_seconds(), 0.0)
 
+    def _line_up(self, delivery: Delivery) -> None:
+        registration_id = delivery.registration_id
+        line = self._ready.setdefault(registration_id, [])
+        heapq.heappush(line, (delivery.number, delivery))
+        if self._has_room and self._may_start(registration_id):
+            self._start(registration_id)
+
+    @property
+    def _has_room(self) -> bool:
+        in_flight_max = self._world.settings.deliveries_in_flight_max
+        return len(self._attempts) < in_flight_max and not self._is_over
+
+    def _may_start(self, registration_id: str) -> bool:
+        most = self._world.settings.deliveries_per_registration_max
+        return self._busy[registration_id] < most
+
     def _start_attempts(self) -> None:
-        settings = self._world.settings
-        room = settings.deliveries_in_flight_max - len(self._attempts)
-        while room > 0:
-            started = 0
+        started = True
+        while started and self._has_room:
+            started = False
             # One from each registration in turn, so that a busy one starves nobody.
             for registration_id in list(self._ready):
-                is_full = self._busy[registration_id] >= settings.deliveries_per_registration_max
-                if room > 0 and not is_full:
+                if self._has_room and self._may_start(registration_id):
                     self._start(registration_id)
-                    room, started = room - 1, started + 1
-            if not started:
-                return
+                    started = True
 
     def _start(self, registration_id: str) -> None:
         self._busy[registration_id] += 1
@@ -149,7 +171,9 @@ class Dispatcher:
         self._attempts.discard(attempt)
         self._busy[registration_id] -= 1
         report_crash(attempt)
-        self._news.set()
+        self._start_attempts()
+        if not self._attempts:
+            self._news.set()
 
     def _succeed(self, delivery: Delivery) -> None:
         # The registration may have been deleted meanwhile; then only the row has to go. Found

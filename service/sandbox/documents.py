@@ -137,16 +137,6 @@ def inspection(payment: Payment, category: Mapping[str, Any] | None) -> Json:
     }
 
 
-def payment_row(payment: Payment) -> Json:
-    """Return the payment as the file keeps it."""
-    return {name: getattr(payment, name) for name in Payment.__slots__} | {
-        "events": [
-            {name: getattr(event, name) for name in PaymentEvent.__slots__}
-            for event in payment.events
-        ]
-    }
-
-
 def payment_of_row(row: Json) -> Payment:
     """Return the payment that the file kept."""
     events = tuple(

@@ -24,24 +24,26 @@ class Faults:
     def text(self, body: Mapping[str, Any], name: str, *, least: int, most: int) -> bool:
         """Expect text of that length, if the field is there."""
         value = body.get(name)
-        fits = value is None or (isinstance(value, str) and least <= len(value) <= most)
-        return self.expect(
-            fits, name, reason=f"The field {name} must be text of {least} to {most} characters."
-        )
+        if value is None or (isinstance(value, str) and least <= len(value) <= most):
+            return True
+        reason = f"The field {name} must be text of {least} to {most} characters."
+        return self.expect(False, name, reason=reason)
 
     def whole(self, body: Mapping[str, Any], name: str, *, least: int, most: int) -> bool:
         """Expect a whole number in that range, if the field is there."""
         value = body.get(name)
-        fits = value is None or (is_whole(value) and least <= value <= most)
-        return self.expect(
-            fits, name, reason=f"The field {name} must be an integer from {least} to {most}."
-        )
+        if value is None or (is_whole(value) and least <= value <= most):
+            return True
+        reason = f"The field {name} must be an integer from {least} to {most}."
+        return self.expect(False, name, reason=reason)
 
     def one_of(self, body: Mapping[str, Any], name: str, *, choices: Iterable[str]) -> bool:
         """Expect one of the choices, if the field is there."""
-        listed = tuple(choices)
-        fits = body.get(name) is None or body[name] in listed
-        return self.expect(fits, name, reason=f"The field {name} must be one of {list(listed)}.")
+        value, listed = body.get(name), tuple(choices)
+        if value is None or value in listed:
+            return True
+        reason = f"The field {name} must be one of {list(listed)}."
+        return self.expect(False, name, reason=reason)
 
     def required(self, body: Mapping[str, Any], names: Iterable[str], *, within: str = "") -> bool:
         """Expect the fields to be there and not null."""

@@ -18,6 +18,10 @@ from service.sandbox.tokens import Tokens
 from service.sandbox.world import World
 
 PROBLEM = "application/problem+json"
+_SYSTEM_HEADERS = [
+    (f"Vipps-System-{part}", f"vipps-system-{part.lower()}")
+    for part in ("Name", "Version", "Plugin-Name", "Plugin-Version")
+]
 
 
 class Shape(NamedTuple):
@@ -111,7 +115,8 @@ ORDER_SHAPE = Shape(order_problem, JSON)
 def check_headers(call: Call, *, system_max: int) -> None:
     """Pass if the headers every API asks for are well formed. Raises: Refused."""
     faults = Faults()
-    is_msn = call.msn.isascii() and call.msn.isdigit() and 4 <= len(call.msn) <= 10
+    msn = call.msn
+    is_msn = msn.isascii() and msn.isdigit() and 4 <= len(msn) <= 10
     reason = "The header must match the regular expression '^[0-9]{4,10}$'."
     faults.expect(is_msn, "Merchant-Serial-Number", reason=reason)
     check_system_headers(call, faults, most=system_max)
@@ -120,10 +125,10 @@ def check_headers(call: Call, *, system_max: int) -> None:
 
 def check_system_headers(call: Call, faults: Faults, *, most: int) -> None:
     """Note which of the headers that name the caller's system are too long."""
-    for name in ("Name", "Version", "Plugin-Name", "Plugin-Version"):
-        header = f"Vipps-System-{name}"
-        fits = len(call.headers.get(header.lower(), "")) <= most
-        faults.expect(fits, header, reason=f"The header must be at most {most} characters.")
+    for header, name in _SYSTEM_HEADERS:
+        if len(call.headers.get(name, "")) > most:
+            reason = f"The header must be at most {most} characters."
+            faults.expect(False, header, reason=reason)
 
 
 def _denial(denied: Denied) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import orjson
 from starlette.responses import Response
 
-from service.sandbox.calls import Call, json_response
+from service.sandbox.calls import BytesResponse, Call, json_response
 from service.sandbox.gate import PROBLEM, problem
 from service.sandbox.problems import Fault, Refused, bad_fields, refusal
 from service.sandbox.world import Answer, World
@@ -49,7 +49,7 @@ class Idempotency:
             raise refusal(conflict_code, "The Idempotency-Key was used for another request.")
         if earlier is None:
             earlier = self._first(call, operate, kept_as=(name, fingerprint), media_type=media_type)
-        return Response(earlier.body, earlier.status, media_type=earlier.media_type)
+        return BytesResponse(earlier.body.encode(), earlier.status, earlier.media_type)
 
     def _first(
         self,

@@ -28,7 +28,7 @@ class PhoneBook:
     def __init__(self, world: World) -> None:
         self._world = world
         # Payment -> the phone number that its link was opened with.
-        self._claims = world.store.table("claim", str, decode=str)
+        self._claims = world.store.table("claim", decode=str)
 
     def owner(self, payment: Payment) -> str | None:
         """Return the number of the phone that shows the payment, if any does."""

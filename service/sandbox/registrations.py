@@ -67,11 +67,6 @@ def registered(
     return Registration(new_id, msn, body["url"], types, webhook_secret())
 
 
-def registration_row(registration: Registration) -> dict[str, Any]:
-    """Return the registration as the file keeps it."""
-    return {name: getattr(registration, name) for name in Registration.__slots__}
-
-
 def registration_of_row(row: dict[str, Any]) -> Registration:
     """Return the registration that the file kept."""
     since = row["failing_since"] and datetime.fromisoformat(row["failing_since"])

@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +16,6 @@ import orjson
 
 T = TypeVar("T")
 
-Encode = Callable[[Any], Any]
 # Asks the file, as every change so far has made it.
 Read = Callable[..., Iterator[tuple[Any, ...]]]
 
@@ -31,6 +31,9 @@ _PUT = (
 )
 # What may be forgotten a moment late is written with the next change, or in heaps this large.
 _LATE_MAX = 200
+# A commit costs as much as ten changes. One that comes alone is written at once; the next
+# ones wait for each other until this much later.
+_TOGETHER_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +55,12 @@ class Table(Generic[T]):
     def __init__(
         self,
         kind: str,
-        encode: Encode,
         *,
         decode: Callable[[Any], T],
         bound: Bound[T] | None,
         read: Read | None,
     ) -> None:
         self.kind = kind
-        self.encode = encode
         self.rows: dict[str, T] = {}
         self._decode = decode
         self._bound = bound
@@ -143,18 +144,18 @@ class Store:
         self._pending: dict[tuple[str, str], bytes | None] = {}
         # How many changes there were, and how many of them are on disk.
         self._made = self._saved = 0
+        self._waiting: list[Callable[[sqlite3.Error | None], None]] = []
+        self._settled_at_s = 0.0
 
     def table(
-        self,
-        kind: str,
-        encode: Callable[[T], Any],
-        *,
-        decode: Callable[[Any], T],
-        bound: Bound[T] | None = None,
+        self, kind: str, *, decode: Callable[[Any], T], bound: Bound[T] | None = None
     ) -> Table[T]:
-        """Return the table of that kind with the rows the file holds."""
+        """Return the table of that kind with the rows the file holds.
+
+        A row is whatever orjson writes, dataclasses included; `decode` makes it of its JSON.
+        """
         read = None if self._connection is None else self._read
-        return Table(kind, encode, decode=decode, bound=bound, read=read)
+        return Table(kind, decode=decode, bound=bound, read=read)
 
     def begin(self) -> Transaction:
         """Return an empty transaction."""
@@ -166,19 +167,43 @@ class Store:
         """Put these changes on disk in one piece, with those made before and soon after."""
         if self._connection is not None:
             # Encoded before anything changes: what can't be, is refused.
-            written = {(t.kind, key): orjson.dumps(t.encode(row)) for t, key, row in puts}
+            written = {(t.kind, key): orjson.dumps(row) for t, key, row in puts}
             self._pending |= written
             self._pending |= {(t.kind, key): None for t, key in deletes}
             self._made += 1
 
     async def kept(self) -> None:
-        """Return once everything that changed so far is on disk."""
-        made = self._made
-        if self._saved < made:
-            # Whoever else acts in this turn of the loop shares the commit of the first.
-            await asyncio.sleep(0)
-            if self._saved < made:
-                self.settle()
+        """Return once everything that changed so far is on disk. Raises: sqlite3.Error."""
+        if self._saved < self._made or self._waiting:
+            told: asyncio.Future[sqlite3.Error | None] = asyncio.Future()
+            self.when_kept(partial(_tell, told))
+            if (failure := await told) is not None:
+                raise failure
+
+    def when_kept(self, tell: Callable[[sqlite3.Error | None], None]) -> None:
+        """Call `tell` once everything that changed so far is on disk, or with why it isn't.
+
+        As `kept`, for who has no task that could wait; who came first is told first.
+        """
+        if self._saved == self._made and not self._waiting:
+            tell(None)
+            return
+        self._waiting.append(tell)
+        if len(self._waiting) == 1:
+            # Whoever else acts until then shares the commit of the first.
+            loop = asyncio.get_running_loop()
+            loop.call_at(self._settled_at_s + _TOGETHER_S, self._tell_waiting)
+
+    def _tell_waiting(self) -> None:
+        failure = None
+        try:
+            self.settle()
+        except sqlite3.Error as error:
+            failure = error
+        self._settled_at_s = asyncio.get_running_loop().time()
+        waiting, self._waiting = self._waiting, []
+        for tell in waiting:
+            tell(failure)
 
     def delete_late(self, table: Table[T], key: str) -> None:
         """Have the row gone from memory now and from the file soon.
@@ -216,6 +241,11 @@ class Store:
         self.settle()
         assert self._connection is not None  # noqa: S101 - for the type checker.
         return self._connection.execute(query, values)
+
+
+def _tell(who: asyncio.Future[sqlite3.Error | None], failure: sqlite3.Error | None) -> None:
+    if not who.done():  # as it is where the task that waited was cancelled
+        who.set_result(failure)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -28,6 +28,9 @@ _CUSTOMER_KEYS = ("phoneNumber", "personalQr", "customerToken")
 _SCOPES = frozenset(("name", "address", "email", "phoneNumber", "birthDate", "nin"))
 _QR_FORMATS = ("TEXT/TARGETURL", "IMAGE/SVG+XML", "IMAGE/PNG")
 _ALL_CURRENCIES = (*CURRENCIES, "SEK", "USD", "GBP")
+_IS_NO_VALUE = f"Must be an integer from 0 to {AMOUNT_MAX_MINOR}."
+_IS_NO_CURRENCY = f"Must be one of {list(_ALL_CURRENCIES)}."
+_IS_NO_METHOD = f"Must be one of {list(_METHODS)}."
 
 
 def check_creation(body: Mapping[str, Any], unit: SalesUnit, *, now: datetime) -> datetime:
@@ -50,10 +53,9 @@ def check_amount_fields(amount: object, name: str, *, faults: Faults) -> None:
         return
     value = amount.get("value")
     fits = is_whole(value) and 0 <= value <= AMOUNT_MAX_MINOR
-    reason = f"Must be an integer from 0 to {AMOUNT_MAX_MINOR}."
-    faults.expect(fits, f"{name}.value", reason=reason)
+    faults.expect(fits, f"{name}.value", reason=_IS_NO_VALUE)
     fits = amount.get("currency") in _ALL_CURRENCIES
-    faults.expect(fits, f"{name}.currency", reason=f"Must be one of {list(_ALL_CURRENCIES)}.")
+    faults.expect(fits, f"{name}.currency", reason=_IS_NO_CURRENCY)
 
 
 def _check_fields(body: Mapping[str, Any]) -> None:
@@ -80,7 +82,7 @@ def _check_objects(body: Mapping[str, Any], faults: Faults) -> None:
         faults.expect(fits, name, reason="Must be an object.")
     if isinstance(method := body.get("paymentMethod"), dict):
         fits = method.get("type") in _METHODS
-        faults.expect(fits, "paymentMethod.type", reason=f"Must be one of {list(_METHODS)}.")
+        faults.expect(fits, "paymentMethod.type", reason=_IS_NO_METHOD)
     if isinstance(qr_format := body.get("qrFormat"), dict):
         faults.required(qr_format, ("format",), within="qrFormat.")
         faults.one_of(qr_format, "format", choices=_QR_FORMATS)

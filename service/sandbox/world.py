@@ -15,16 +15,12 @@ from typing import Any
 from service.sandbox import documents
 from service.sandbox.chaos import Chaos, ChaosPlan
 from service.sandbox.clock import Clock
-from service.sandbox.consents import Consent, consent_of_row, consent_row
-from service.sandbox.deliveries import Delivery, delivery_of_row, delivery_row
+from service.sandbox.consents import Consent, consent_of_row
+from service.sandbox.deliveries import Delivery, delivery_of_row
 from service.sandbox.ids import Ids
 from service.sandbox.payments import Payment, PaymentEvent, State, expired, payment_key
 from service.sandbox.persons import Person, person_of
-from service.sandbox.registrations import (
-    Registration,
-    registration_of_row,
-    registration_row,
-)
+from service.sandbox.registrations import Registration, registration_of_row
 from service.sandbox.sales_units import SalesUnit
 from service.sandbox.settings import SandboxSettings
 from service.sandbox.store import Bound, Store, Table, Transaction
@@ -75,33 +71,26 @@ class World:
         kept_max = self.settings.kept_max
         self.payments = store.table(
             "payment",
-            documents.payment_row,
             decode=documents.payment_of_row,
             # An open payment has still to expire, so memory never lets go of it.
             bound=Bound(kept_max, lambda p: p.state is not State.CREATED, self._forget_name),
         )
-        self.registrations = store.table(
-            "registration", registration_row, decode=registration_of_row
-        )
-        self.deliveries = store.table("delivery", delivery_row, decode=delivery_of_row)
+        self.registrations = store.table("registration", decode=registration_of_row)
+        self.deliveries = store.table("delivery", decode=delivery_of_row)
         # What usually comes with a payment: its events' lines, and the answers it gave.
         several: Bound[Any] = Bound(4 * kept_max)
-        self.answers = store.table(
-            "answer", _answer_row, decode=lambda row: Answer(**row), bound=several
-        )
-        self.sales_units = store.table("sales_unit", asdict, decode=lambda row: SalesUnit(**row))
-        self.persons = store.table("person", asdict, decode=lambda row: Person(**row))
+        self.answers = store.table("answer", decode=lambda row: Answer(**row), bound=several)
+        self.sales_units = store.table("sales_unit", decode=lambda row: SalesUnit(**row))
+        self.persons = store.table("person", decode=lambda row: Person(**row))
         self.effects = self._plain_table("effect", several)
         self.categories = self._plain_table("category", Bound(kept_max))
         self.receipts = self._plain_table("receipt", Bound(kept_max))
         self.images = self._plain_table("image", Bound(kept_max))
-        self.consents = store.table(
-            "consent", consent_row, decode=consent_of_row, bound=Bound(kept_max)
-        )
-        self._settings: Table[Any] = store.table("setting", _same, decode=_same)
+        self.consents = store.table("consent", decode=consent_of_row, bound=Bound(kept_max))
+        self._settings: Table[Any] = store.table("setting", decode=_same)
 
     def _plain_table(self, kind: str, bound: Bound[Any]) -> Table[dict[str, Any]]:
-        return self.store.table(kind, _same, decode=_same, bound=bound)
+        return self.store.table(kind, decode=_same, bound=bound)
 
     def _forget_name(self, payment: Payment) -> None:
         others = [msn for msn in self._msns.pop(payment.reference, []) if msn != payment.msn]
@@ -271,11 +260,6 @@ class World:
     def next_expiry_at(self) -> datetime | None:
         """Return the business time at which the next payment may expire."""
         return self._expiries[0][0] if self._expiries else None
-
-
-def _answer_row(answer: Answer) -> dict[str, Any]:
-    # One for each call: `asdict` looks for more in every field, at ten times the cost.
-    return {name: getattr(answer, name) for name in Answer.__slots__}
 
 
 def _same(row: Any) -> Any:

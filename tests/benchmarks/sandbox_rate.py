@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import uvicorn
 
-from service.sandbox import create_app, spare_the_collector
+from service.sandbox import SandboxProtocol, create_app, spare_the_collector
 from service.sandbox.registrations import EVENT_TYPES
 from tests.sandbox.harness import CALM, MSN, a_payment, free_port, is_up, until
 
@@ -105,9 +105,10 @@ def serve_sandbox(port: int, file: Path | None, width: int) -> None:
         app,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=SandboxProtocol,
         log_level="critical",
         access_log=False,
+        proxy_headers=False,
     )
 
 

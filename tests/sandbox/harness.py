@@ -14,7 +14,7 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
-from service.sandbox import Clock, SandboxSettings, create_app
+from service.sandbox import Clock, SandboxProtocol, SandboxSettings, create_app
 from service.sandbox.registrations import EVENT_TYPES
 from tests.sandbox import conformance
 
@@ -46,7 +46,13 @@ def served(app: ASGIApp) -> Iterator[str]:
     listener.bind(("127.0.0.1", 0))
     # Listening before the server runs, so that nobody has to wait for it.
     listener.listen(128)
-    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app,
+        # As `betalbar sandbox` has it; for any other app it is uvicorn's own.
+        http=SandboxProtocol,
+        log_level="critical",
+        timeout_graceful_shutdown=1,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -28,7 +28,7 @@ def test_changes_of_one_moment_are_on_disk_together(tmp_path: Path) -> None:
     """Whoever waited for one finds all of them kept, and nobody is told before."""
     path = tmp_path / "sandbox.db"
     store = Store(path)
-    table = store.table("word", str, decode=str)
+    table = store.table("word", decode=str)
     seen = []
 
     async def act(key: str) -> None:
@@ -50,7 +50,7 @@ def test_change_that_the_disk_refuses_waits_until_it_can(tmp_path: Path) -> None
     """Nobody is told that it is kept before it is, however often they ask."""
     path = tmp_path / "sandbox.db"
     store = Store(path)
-    table = store.table("word", str, decode=str)
+    table = store.table("word", decode=str)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("CREATE TRIGGER t BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'full'); END")
     put(store, table, "a")
@@ -69,7 +69,7 @@ def test_change_that_the_disk_refuses_waits_until_it_can(tmp_path: Path) -> None
 def test_row_that_memory_let_go_is_found_before_it_was_waited_for(tmp_path: Path) -> None:
     """A read looks at what every change so far has made."""
     store = Store(tmp_path / "sandbox.db")
-    table = store.table("word", str, decode=str, bound=Bound(1))
+    table = store.table("word", decode=str, bound=Bound(1))
     for key in "abc":
         put(store, table, key)
 
@@ -83,7 +83,7 @@ def test_change_and_its_end_in_one_moment_leave_nothing(tmp_path: Path) -> None:
     """The last word on a row is what counts."""
     path = tmp_path / "sandbox.db"
     store = Store(path)
-    table = store.table("word", str, decode=str)
+    table = store.table("word", decode=str)
     put(store, table, "a")
     put(store, table, "b")
     ending = store.begin()
