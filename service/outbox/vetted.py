@@ -18,7 +18,6 @@ import anyio.to_thread
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from service.outbox.destinations import Destinations
-from webhooks import ForbiddenTarget
 from webhooks.addresses import Address, Network, is_allowed
 from webhooks.targets import check_url, vet_for
 

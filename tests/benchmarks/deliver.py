@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ import uvloop
 from service.clock import real_now
 from service.ids import new_id
 from service.outbox.deliverer import Deliverer
-from service.outbox.deliveries import IN_HAND_PER_SUBSCRIPTION_MAX
+from service.outbox.deliveries import AT_ONCE_PER_SUBSCRIPTION_MAX
 from service.outbox.egress import Egress, open_egress
 from service.outbox.places import SOUND_MAX
 from service.outbox.rows import ATTEMPT, DELIVERY, EVENT, FEED, SUBSCRIPTION
@@ -139,7 +138,7 @@ async def _without_database(case: Case, receivers: Connection) -> float:
     async with open_egress(allow=_LOOPBACK) as egress:
         began = time.monotonic()
         # As many at once as the deliverer would have under way.
-        width = min(SOUND_MAX, len(case.urls) * IN_HAND_PER_SUBSCRIPTION_MAX)
+        width = min(SOUND_MAX, len(case.urls) * AT_ONCE_PER_SUBSCRIPTION_MAX)
         await asyncio.gather(*(_post_on(egress, left) for _ in range(width)))
         rate = DELIVERIES / (time.monotonic() - began)
     await _until_arrived(receivers, DELIVERIES)
@@ -179,7 +178,7 @@ async def _at_half_load(case: Case, receivers: Connection) -> None:
     _check(case, arrived)
 
 
-class _delivering:  # noqa: N801 - used as a block
+class _delivering:
     """A deliverer that runs beside the block, and has settled everything behind it."""
 
     def __init__(self, case: Case) -> None:
