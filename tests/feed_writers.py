@@ -149,7 +149,11 @@ def prove(url: str, count: int, *, seed: int, per_commit_max: int = PER_COMMIT_M
     reader = Reader(context.database, context, dice)
     try:
         while any(writer.poll() is None for writer in writers) or _is_behind(context, reader):
-            page = reader.read()
+            try:
+                page = reader.read()
+            except DatabaseAway:  # it would be a 503: the merchant asks again
+                reader.restarts += 1
+                continue
             if page.is_last or dice.random() < 0.1:
                 time.sleep(dice.random() * 0.02)
     finally:

@@ -222,8 +222,8 @@ class Deliverer:
 
 def _letter(delivery: Claimed, vault: Vault) -> Letter:
     """Open what is told; the bytes are the same on every attempt."""
-    if delivery.is_ping:
-        body = ping_payload(delivery.event_id, at=delivery.created_at)
+    if delivery.pinged_at is not None:
+        body = ping_payload(delivery.event_id, at=delivery.pinged_at)
     else:
         body = vault.open(delivery.payload, place=f"event:{delivery.event_id}:payload")
     return Letter(

@@ -17,6 +17,7 @@ from service.ids import new_id
 from service.outbox import readiness
 from service.outbox.due import choose, choose_for_all
 from service.outbox.rows import DELIVERY, EVENT, IS_PENDING, PING_LINE, SUBSCRIPTION
+from service.store.among import among
 from service.store.tables import DeliveryStatus
 from webhooks.health import SubscriptionStatus
 
@@ -37,19 +38,14 @@ class Claimed:
     id: str
     subscription_id: str
     event_id: str
-    line: str
-    position: int
     lease: str
-    created_at: datetime
     is_sound: bool  # its subscription's last answer was a 2xx
     url: bytes = field(repr=False)
     secrets: bytes = field(repr=False)
     payload: bytes = field(repr=False)
-
-    @property
-    def is_ping(self) -> bool:
-        """Tell whether it is a subscription's first `test.ping`, whose payload is not stored."""
-        return self.line == PING_LINE
+    # When a subscription's first `test.ping` was made: its payload follows from that, and is not
+    # stored. None: it is another event.
+    pinged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,25 @@ def _ready(
     if limit <= 0:
         return ()
     full = {key for key in room.in_hand if room.left_for(key) <= 0}
-    ready = (
+    given = {"now": now, "closed": full.union(room.closed), "at_most": limit}
+    if is_sound and room.is_for_trusted_only:
+        return session.execute(_READY_TRUSTED, {**given, "trusted": room.shares or ()}).all()
+    return session.execute(_READY_SOUND if is_sound else _READY_TROUBLED, given).all()
+
+
+_STATUS = SUBSCRIPTION.c.status
+_IS_SOUND = sa.and_(
+    sa.literal_column(f"'{SubscriptionStatus.HEALTHY}'") == _STATUS, SUBSCRIPTION.c.failures == 0
+)
+# Every status is named, so that the index finds each at its place.
+_IS_TROUBLED = sa.and_(
+    _STATUS.in_(list(SubscriptionStatus)),
+    sa.or_(_STATUS != SubscriptionStatus.HEALTHY, SUBSCRIPTION.c.failures > 0),
+)
+
+
+def _ready_if(is_one: sa.ColumnElement[bool], *, is_sound: bool) -> sa.Select[Any]:
+    return (
         sa.select(
             SUBSCRIPTION.c.id,
             SUBSCRIPTION.c.status,
@@ -143,27 +157,20 @@ def _ready(
             sa.literal(is_sound).label("is_sound"),
         )
         .where(
-            _IS_SOUND if is_sound else _IS_TROUBLED,
-            SUBSCRIPTION.c.ready_at <= now,
-            SUBSCRIPTION.c.id.not_in(sorted(full.union(room.closed))),
+            is_one,
+            SUBSCRIPTION.c.ready_at <= sa.bindparam("now", type_=SUBSCRIPTION.c.ready_at.type),
+            sa.not_(among(SUBSCRIPTION.c.id, "closed")),
         )
         .order_by(SUBSCRIPTION.c.ready_at)
-        .limit(limit)
+        .limit(sa.bindparam("at_most", type_=sa.Integer))
         # Its key stays, so that the fan-out may point to it meanwhile.
         .with_for_update(skip_locked=True, key_share=True)
     )
-    if is_sound and room.is_for_trusted_only:
-        ready = ready.where(SUBSCRIPTION.c.id.in_(sorted(room.shares or ())))
-    return session.execute(ready).all()
 
 
-_STATUS = SUBSCRIPTION.c.status
-_IS_SOUND = sa.and_(_STATUS == SubscriptionStatus.HEALTHY, SUBSCRIPTION.c.failures == 0)
-# Every status is named, so that the index finds each at its place.
-_IS_TROUBLED = sa.and_(
-    _STATUS.in_(list(SubscriptionStatus)),
-    sa.or_(_STATUS != SubscriptionStatus.HEALTHY, SUBSCRIPTION.c.failures > 0),
-)
+_READY_SOUND = _ready_if(_IS_SOUND, is_sound=True)
+_READY_TRUSTED = _READY_SOUND.where(among(SUBSCRIPTION.c.id, "trusted"))
+_READY_TROUBLED = _ready_if(_IS_TROUBLED, is_sound=False)
 
 
 def _living(session: Session, subscriptions: Sequence[Row], now: datetime) -> list[Row]:
@@ -188,35 +195,35 @@ def _end(session: Session, subscription_id: str, now: datetime) -> None:
     )
 
 
-def _lease(
-    session: Session, taken: Sequence[tuple[Row, Row]], until: datetime
-) -> list[Claimed]:
+def _lease(session: Session, taken: Sequence[tuple[Row, Row]], until: datetime) -> list[Claimed]:
     if not taken:
         return []
-    lease = new_id("lease")
-    session.execute(
-        sa.update(DELIVERY)
-        .where(DELIVERY.c.id.in_([delivery.id for delivery, _ in taken]))
-        .values(lease=lease, next_attempt_at=until)
-    )
+    lease, ids = new_id("lease"), [delivery.id for delivery, _ in taken]
+    session.execute(_LEASE, {"ids": ids, "token": lease, "until": until})
     events = {delivery.event_id for delivery, _ in taken if delivery.line != PING_LINE}
-    found = session.execute(
-        sa.select(EVENT.c.id, EVENT.c.payload).where(EVENT.c.id.in_(sorted(events)))
-    )
-    payloads = {key: payload for key, payload in found}
+    payloads = {key: payload for key, payload in session.execute(_PAYLOADS, {"ids": events})}
+    pings = [delivery.id for delivery, _ in taken if delivery.line == PING_LINE]
+    made_at = {k: at for k, at in session.execute(_MADE_AT, {"ids": pings})} if pings else {}
     return [
         Claimed(
             id=delivery.id,
             subscription_id=subscription.id,
             event_id=delivery.event_id,
-            line=delivery.line,
-            position=delivery.position,
             lease=lease,
-            created_at=delivery.created_at,
             is_sound=subscription.is_sound,
             url=subscription.url,
             secrets=subscription.secrets,
             payload=payloads.get(delivery.event_id, b""),
+            pinged_at=made_at.get(delivery.id),
         )
         for delivery, subscription in taken
     ]
+
+
+_LEASE = (
+    sa.update(DELIVERY)
+    .where(among(DELIVERY.c.id, "ids"))
+    .values(lease=sa.bindparam("token"), next_attempt_at=sa.bindparam("until"))
+)
+_PAYLOADS = sa.select(EVENT.c.id, EVENT.c.payload).where(among(EVENT.c.id, "ids"))
+_MADE_AT = sa.select(DELIVERY.c.id, DELIVERY.c.created_at).where(among(DELIVERY.c.id, "ids"))

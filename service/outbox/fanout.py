@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from service.ids import new_id
 from service.outbox import readiness
 from service.outbox.event_types import matches
 from service.outbox.rows import DELIVERY, EVENT, FANOUT, FEED, SUBSCRIPTION
-from service.store.tables import DeliveryStatus, SubscriptionStatus
+from service.store.inserts import UpsertInsert, upsert_into
+from service.store.tables import Delivery, DeliveryStatus, SubscriptionStatus
 
 
 def fan_out(session: Session, *, now: datetime, limit: int) -> int:
@@ -144,8 +144,6 @@ def insert_deliveries(session: Session, deliveries: Sequence[dict[str, Any]]) ->
     session.execute(_insert_or_leave(session).returning(DELIVERY.c.id), rows).all()
 
 
-def _insert_or_leave(session: Session) -> sqlite.Insert | postgresql.Insert:
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    return dialect.insert(DELIVERY).on_conflict_do_nothing(
-        index_elements=[DELIVERY.c.event_id, DELIVERY.c.subscription_id]
-    )
+def _insert_or_leave(session: Session) -> UpsertInsert:
+    keys = [DELIVERY.c.event_id, DELIVERY.c.subscription_id]
+    return upsert_into(session, Delivery).on_conflict_do_nothing(index_elements=keys)

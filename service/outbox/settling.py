@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import SystemRandom
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlmodel import Session
@@ -13,10 +13,12 @@ from service.outbox import health, readiness
 from service.outbox.deliveries import Claimed
 from service.outbox.egress import Reply
 from service.outbox.health import Answered, Change
-from service.outbox.rows import ATTEMPT, DELIVERY, IS_PENDING, LINE_HEAD
-from service.store.tables import DeliveryStatus
+from service.outbox.rows import DELIVERY, IS_PENDING, LINE_HEAD
+from service.store.among import among
+from service.store.statements import insert_rows
+from service.store.tables import Attempt, DeliveryStatus
 from service.vault import Vault
-from webhooks.health import Verdict
+from webhooks.health import Health, SubscriptionStatus, Verdict
 from webhooks.retry import JITTER_SHARE, next_attempt_at, parse_retry_after
 
 _GONE = 410
@@ -25,6 +27,7 @@ _BUSY_WAIT_S = 2.0
 
 
 Key = tuple[str, str]
+Row = sa.Row[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ def settle(
     ours = [each for each in sent if each.key in numbers]
     has_grown = False
     if ours:
-        _log(session, [_attempt(vault, each, numbers[each.key]) for each in ours])
-        changes = health.weigh(subscriptions, [_answered(each) for each in ours])
+        insert_rows(session, Attempt, [_attempt(vault, e, numbers[e.key]) for e in ours])
+        changes = health.weigh(subscriptions, _telling(subscriptions, ours))
         moves = [_retry(each, rows[each.key], changes, now, jitter()) for each in refused]
         if moves:
             session.execute(_RETRY, moves)
@@ -103,16 +106,8 @@ def _parted(sent: Sequence[Sent]) -> tuple[list[Sent], list[Sent]]:
 def give_back(session: Session, deliveries: Sequence[Claimed], *, now: datetime) -> None:
     """Let go of deliveries that were claimed and not sent: due at their place, if still ours."""
     subscriptions = readiness.lock(session, {each.subscription_id for each in deliveries})
-    is_untried = DELIVERY.c.attempts == DELIVERY.c.attempts_before
     for lease, ids in _by_lease(deliveries).items():
-        session.execute(
-            sa.update(DELIVERY)
-            .where(DELIVERY.c.id.in_(ids), IS_PENDING, DELIVERY.c.lease == lease)
-            .values(
-                lease=None,
-                next_attempt_at=sa.case((is_untried, DELIVERY.c.created_at), else_=now),
-            )
-        )
+        session.execute(_GIVE_BACK, {"ids": ids, "token": lease, "at": now})
     readiness.refresh(session, subscriptions, now=now)
 
 
@@ -128,6 +123,17 @@ def _put_off_busy(session: Session, busy: Sequence[Sent], now: datetime, jitter:
     )
     resting = (each.delivery for each in busy if not each.delivery.is_sound)
     readiness.rest(session, {delivery.subscription_id: at for delivery in resting})
+
+
+_WELL = Health(SubscriptionStatus.HEALTHY)
+
+
+def _telling(subscriptions: Mapping[str, Row], ours: Sequence[Sent]) -> list[Answered]:
+    """Return the answers that may change something: not one more 2xx of who is well."""
+    refusing = {each.delivery.subscription_id for each in ours if not each.reply.is_accepted}
+    troubled = {key for key, row in subscriptions.items() if health.of(row) != _WELL}
+    changing = refusing | troubled
+    return [_answered(each) for each in ours if each.delivery.subscription_id in changing]
 
 
 def _answered(each: Sent) -> Answered:
@@ -155,7 +161,7 @@ _RETRY = (
 )
 
 
-def _still_ours(session: Session, sent: Sequence[Sent]) -> dict[Key, sa.Row[Any]]:
+def _still_ours(session: Session, sent: Sequence[Sent]) -> dict[Key, Row]:
     """Lock what is still leased to us, in one order for all; return its rows."""
     if not sent:
         return {}
@@ -187,19 +193,38 @@ def _deliver(session: Session, accepted: Sequence[Sent], now: datetime) -> dict[
     """Close what has been taken and is still leased to us; return each one's number of tries."""
     numbers: dict[Key, int] = {}
     for lease, ids in _by_lease([each.delivery for each in accepted]).items():
-        closed = session.execute(
-            sa.update(DELIVERY)
-            .where(DELIVERY.c.id.in_(ids), IS_PENDING, DELIVERY.c.lease == lease)
-            .values(
-                status=DeliveryStatus.DELIVERED,
-                attempts=DELIVERY.c.attempts + 1,
-                lease=None,
-                settled_at=now,
-            )
-            .returning(DELIVERY.c.id, DELIVERY.c.attempts)
-        )
+        closed = session.execute(_DELIVERED, {"ids": ids, "token": lease, "at": now})
         numbers |= {(key, lease): number for key, number in closed}
     return numbers
+
+
+_IS_OURS = sa.and_(
+    among(DELIVERY.c.id, "ids"), IS_PENDING, DELIVERY.c.lease == sa.bindparam("token")
+)
+_DELIVERED = (
+    sa.update(DELIVERY)
+    .where(_IS_OURS)
+    .values(
+        status=DeliveryStatus.DELIVERED,
+        attempts=DELIVERY.c.attempts + 1,
+        lease=None,
+        settled_at=sa.bindparam("at"),
+    )
+    .returning(DELIVERY.c.id, DELIVERY.c.attempts)
+)
+
+
+_GIVE_BACK = (
+    sa.update(DELIVERY)
+    .where(_IS_OURS)
+    .values(
+        lease=None,
+        next_attempt_at=sa.case(
+            (DELIVERY.c.attempts == DELIVERY.c.attempts_before, DELIVERY.c.created_at),
+            else_=sa.bindparam("at", type_=DELIVERY.c.next_attempt_at.type),
+        ),
+    )
+)
 
 
 def _by_lease(deliveries: Sequence[Claimed]) -> dict[str, list[str]]:
@@ -209,13 +234,8 @@ def _by_lease(deliveries: Sequence[Claimed]) -> dict[str, list[str]]:
     return ids
 
 
-def _log(session: Session, attempts: Sequence[dict[str, Any]]) -> None:
-    # Asked for because only then are many rows sent as one statement.
-    session.execute(sa.insert(ATTEMPT).returning(ATTEMPT.c.number), attempts).all()
-
-
 def _retry(
-    each: Sent, row: sa.Row[Any], changes: Mapping[str, Change], now: datetime, jitter: float
+    each: Sent, row: Row, changes: Mapping[str, Change], now: datetime, jitter: float
 ) -> dict[str, Any]:
     """Return the row's new values: the schedule's next step, or its end."""
     asked = parse_retry_after(each.reply.retry_after or "", now)
@@ -237,20 +257,20 @@ def _retry(
 
 def _wake_lines(session: Session, ended: Sequence[str]) -> None:
     """Make due what is now first in the lines of ended deliveries."""
-    if not ended:
-        return
-    heads = sa.select(LINE_HEAD).where(DELIVERY.c.id.in_(ended)).scalar_subquery()
-    session.execute(
-        sa.update(_WOKEN)
-        .where(
-            _WOKEN.c.id.in_(heads),
-            # Never tried, so its time is no retry's but that of its wait.
-            _WOKEN.c.attempts == _WOKEN.c.attempts_before,
-            _WOKEN.c.lease.is_(None),
-            _WOKEN.c.next_attempt_at > _WOKEN.c.created_at,
-        )
-        .values(next_attempt_at=_WOKEN.c.created_at)
+    if ended:
+        session.execute(_WAKE, {"ids": ended})
+
+
+_WOKEN = cast(sa.Alias, DELIVERY.alias("woken"))
+_HEADS = sa.select(LINE_HEAD).where(among(DELIVERY.c.id, "ids"))
+_WAKE = (
+    sa.update(_WOKEN)
+    .where(
+        _WOKEN.c.id.in_(_HEADS),
+        # Never tried, so its time is no retry's but that of its wait.
+        _WOKEN.c.attempts == _WOKEN.c.attempts_before,
+        _WOKEN.c.lease.is_(None),
+        _WOKEN.c.next_attempt_at > _WOKEN.c.created_at,
     )
-
-
-_WOKEN = DELIVERY.alias("woken")
+    .values(next_attempt_at=_WOKEN.c.created_at)
+)

@@ -167,11 +167,7 @@ async def _at_half_load(case: Case, receivers: Connection) -> None:
                 case.shop.wake.events.set()
             await asyncio.sleep(COMMIT_EVERY_S)
         arrived = await _until_arrived(receivers, count * len(case.urls))
-    waits = [
-        (one.at - told[one.event]) * 1000
-        for ones in arrived.values()
-        for one in ones
-    ]
+    waits = [(one.at - told[one.event]) * 1000 for ones in arrived.values() for one in ones]
     quantiles = statistics.quantiles(waits, n=100)
     case.p50s.append(quantiles[49])
     case.p99s.append(quantiles[98])

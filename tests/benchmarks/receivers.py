@@ -59,7 +59,10 @@ async def _serve(pipe: Connection) -> None:
     arrived: dict[str, list[tuple[float, bytes]]] = {}
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Receiver(arrived), "0.0.0.0", 0, backlog=1_000  # noqa: S104
+        lambda: Receiver(arrived),
+        "0.0.0.0",
+        0,
+        backlog=1_000,  # noqa: S104
     )
     pipe.send(server.sockets[0].getsockname()[1])
     while True:

@@ -276,7 +276,7 @@ def test_claim_of_an_unverified_subscription_gives_its_ping_alone(database: Data
     settle_as(shop, again, ACCEPTED)
     events = claim_now(shop)
 
-    assert [d.is_ping for d in ping] == [True]
+    assert [d.pinged_at for d in ping] == [NOW]
     assert (meanwhile, before_the_step) == ([], [])
     assert _events(again) == _events(ping)
     assert len(events) == 3
