@@ -39,7 +39,7 @@ WRITERS = 8
 MASTER = b"k" * 32
 ASK = Ask(actor="a_writer")
 # Few, so that writers meet at the same invoice as well as at the feed.
-INVOICES = 40
+INVOICES = 64
 PER_COMMIT_MAX = 8
 
 
@@ -60,11 +60,11 @@ def prepare(context: Context) -> None:
         write(context, partial(create_invoice, msn=MSN, new=values, ask=ASK))
 
 
-def write_events(context: Context, count: int, dice: Random) -> None:
+def write_events(context: Context, count: int, per_commit_max: int, dice: Random) -> None:
     """Append so many events by moving invoices, one or several in a commit."""
     left = count
     while left:
-        size = min(left, dice.choice((1, 1, 1, 2, 3, PER_COMMIT_MAX)))
+        size = min(left, dice.choice((1, 1, 1, 2, 3, per_commit_max)))
         references = dice.sample(range(INVOICES), size)
         # With one writing connection, whoever waited too long tries again, as a client would.
         with contextlib.suppress(DatabaseAway):
@@ -124,8 +124,11 @@ class Reader:
         self.sequences[reference] = sequence
 
 
-def prove(url: str, count: int, *, seed: int) -> Reader:
-    """Write and read about so many events at once; return the reader, with what was wrong."""
+def prove(url: str, count: int, *, seed: int, per_commit_max: int = PER_COMMIT_MAX) -> Reader:
+    """Write and read about so many events at once; return the reader, with what was wrong.
+
+    A commit costs more than an event: many events want large ones among the small, up to
+    `per_commit_max`, which is at most `INVOICES`."""
     context, dice = context_of(url), Random(seed)
     prepare(context)
     each = count // WRITERS
@@ -138,7 +141,7 @@ def prove(url: str, count: int, *, seed: int) -> Reader:
                 "-m",
                 "tests.feed_writers",
                 url,
-                *map(str, (each, WRITERS // processes, seed + number)),
+                *map(str, (each, WRITERS // processes, per_commit_max, seed + number)),
             ]
         )
         for number in range(processes)
@@ -146,7 +149,11 @@ def prove(url: str, count: int, *, seed: int) -> Reader:
     reader = Reader(context.database, context, dice)
     try:
         while any(writer.poll() is None for writer in writers) or _is_behind(context, reader):
-            page = reader.read()
+            try:
+                page = reader.read()
+            except DatabaseAway:  # it would be a 503: the merchant asks again
+                reader.restarts += 1
+                continue
             if page.is_last or dice.random() < 0.1:
                 time.sleep(dice.random() * 0.02)
     finally:
@@ -174,6 +181,7 @@ def main() -> int:
     options.add_argument("url")
     options.add_argument("each", type=int)
     options.add_argument("threads", type=int)
+    options.add_argument("per_commit_max", type=int)
     options.add_argument("seed", type=int)
     chosen = options.parse_args()
     context = context_of(chosen.url)
@@ -181,7 +189,8 @@ def main() -> int:
 
     def work(number: int) -> None:
         try:
-            write_events(context, chosen.each, Random(chosen.seed * 100 + number))
+            dice = Random(chosen.seed * 100 + number)
+            write_events(context, chosen.each, chosen.per_commit_max, dice)
         except BaseException as error:
             failed.append(error)
             raise

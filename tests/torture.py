@@ -16,7 +16,7 @@ from random import SystemRandom
 
 from service.store.db import Database
 from service.store.schema import migrate
-from tests.feed_writers import prove
+from tests.feed_writers import INVOICES, prove
 from tests.flows.own_postgresql import own_postgresql
 from tests.histories import CROWD, play
 
@@ -64,7 +64,7 @@ def torture_feed(count: int, *, seed: int) -> list[str]:
             migrate(database)
             database.dispose()
             started = time.monotonic()
-            reader = prove(url, count, seed=seed)
+            reader = prove(url, count, seed=seed, per_commit_max=INVOICES)
             wrong += reader.wrong
             seconds = time.monotonic() - started
             print(

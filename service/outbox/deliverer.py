@@ -7,6 +7,7 @@ right now. Killed anywhere, the leases end and the same bytes go out again under
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -21,19 +22,19 @@ from service.outbox.destinations import PLACES_MAX, PLACES_OF_TROUBLED_MAX
 from service.outbox.egress import Egress
 from service.outbox.fanout import fan_out
 from service.outbox.ping import ping_payload
-from service.outbox.places import SLOW_S, Places
-from service.outbox.settling import Sent, settle
+from service.outbox.places import LEASE_S, RATE_WINDOW_S, SLOW_S, Places
+from service.outbox.settling import Sent, give_back, settle
 from service.outbox.signing import Letter, post_signed
 from service.vault import Vault
 from service.wake import Signal
 
 log = structlog.get_logger(__name__)
 
-# Longer than an attempt (15 s) by enough for a slow commit; after a kill, what was in hand
-# waits this long.
-LEASE_S = 30.0
 # Work that no signal of this process announced: another process's, retries, ended leases.
 LOOK_S = 1.0
+# What fails is looked for, and what came of it stored, so often: many at once, so that the dead
+# cost the living four commits a second and not one for each of their tries.
+TROUBLED_S = 0.25
 # Of the five seconds that the workers have at a stop, one remains for the commits.
 FINISH_S = 4.0
 # Events per transaction: with 25 subscriptions 5 000 rows, a few hundredths of a second.
@@ -54,10 +55,10 @@ class Deliverer:
         self._stirred = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._sent: list[Sent] = []
-        # A delivery leaves when it is settled, not when it is answered.
         self._places = Places()
         self._has_feed_grown = True
         self._look_at = 0.0
+        self._troubled_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; then finish what is in hand, within ten seconds."""
@@ -78,34 +79,45 @@ class Deliverer:
 
     async def _round(self) -> bool:
         """Do what can be done at once; tell whether there may be more of it."""
-        await self._settle()
-        fanned_out = await self._fan_out_if_due()
-        nothing: list[Claimed] = []
+        now = monotonic()
+        is_time_for_troubled = now >= self._troubled_at
+        if is_time_for_troubled:
+            self._troubled_at = now + TROUBLED_S
+        await self._settle(with_troubled=is_time_for_troubled)
         room = self._places.room(monotonic())
-        claimed = await self._guarded(partial(self._claim, room), otherwise=nothing)
-        for delivery in claimed:
-            self._places.take(delivery, monotonic())
+        await self._give_back()
+        if not is_time_for_troubled:
+            room = replace(room, troubled=0)
+        nothing: tuple[int, list[Claimed]] = (0, [])
+        has_grown = self._is_feed_to_be_read()
+        events, claimed = await self._guarded(
+            partial(self._find, room, with_news=has_grown), otherwise=nothing
+        )
+        self._has_feed_grown |= events > 0  # there may be more
+        self._places.take(claimed, monotonic())
+        self._begin()
+        return events > 0 or len(claimed) > 0
+
+    def _is_feed_to_be_read(self) -> bool:
+        """Tell whether the feed has grown or a second has passed; not after every answer."""
+        if not self._has_feed_grown and monotonic() < self._look_at:
+            return False
+        self._has_feed_grown, self._look_at = False, monotonic() + LOOK_S
+        return True
+
+    def _find(self, room: Room, *, with_news: bool) -> tuple[int, list[Claimed]]:
+        """Fan out what is new, and claim what may go; return how many events, and what is ours."""
+        now = self._context.clock.now()
+        with self._context.database.transaction() as session:
+            events = fan_out(session, now=now, limit=_FAN_OUT_MAX) if with_news else 0
+            return events, claim(session, now=now, lease_s=LEASE_S, room=room)
+
+    def _begin(self) -> None:
+        """Send what there is a place for."""
+        for delivery in self._places.begin(monotonic()):
             task = asyncio.create_task(self._send(delivery))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
-        return fanned_out > 0 or len(claimed) > 0
-
-    async def _fan_out_if_due(self) -> int:
-        """Fan out when the feed has grown or a second has passed, not after every answer."""
-        if not self._has_feed_grown and monotonic() < self._look_at:
-            return 0
-        self._has_feed_grown, self._look_at = False, monotonic() + LOOK_S
-        events = await self._guarded(self._fan_out, otherwise=0)
-        self._has_feed_grown |= events > 0  # there may be more
-        return events
-
-    def _fan_out(self) -> int:
-        with self._context.database.transaction() as session:
-            return fan_out(session, now=self._context.clock.now(), limit=_FAN_OUT_MAX)
-
-    def _claim(self, room: Room) -> list[Claimed]:
-        with self._context.database.transaction() as session:
-            return claim(session, now=self._context.clock.now(), lease_s=LEASE_S, room=room)
 
     async def _send(self, delivery: Claimed) -> None:
         at, vault = self._context.clock.now(), self._context.vault
@@ -113,18 +125,20 @@ class Deliverer:
             letter = _letter(delivery, vault)
             share = PLACES_MAX if delivery.is_sound else PLACES_OF_TROUBLED_MAX
             reply = await post_signed(self._egress, vault, letter, at=at, places_max=share)
-            self._sent.append(Sent(delivery, reply, at))
-            is_well = reply.is_accepted and reply.latency_ms < SLOW_S * 1000
-            self._places.learn(delivery.subscription_id, is_well=is_well)
         except Exception:
             log.exception("delivery_failed", delivery=delivery.id)
-            self._places.leave([delivery])
+            self._places.give_up(delivery)
+        else:
+            self._sent.append(Sent(delivery, reply, at))
+            is_well = reply.is_accepted and reply.latency_ms < SLOW_S * 1000
+            self._places.answered(delivery, is_well=is_well)
         finally:
+            self._begin()
             self._stirred.set()
 
-    async def _settle(self) -> None:
+    async def _settle(self, *, with_troubled: bool) -> None:
         """Store what has been answered; while the database is away, keep it."""
-        batch = self._sent[:]
+        batch = [each for each in self._sent if with_troubled or each.is_urgent]
         if not batch:
             return
         try:
@@ -135,8 +149,18 @@ class Deliverer:
         except Exception:
             log.exception("settling_failed", deliveries=len(batch))
             await self._settle_one_by_one(batch)
-        del self._sent[: len(batch)]
-        self._places.leave([each.delivery for each in batch])
+        stored = set(map(id, batch))
+        self._sent = [each for each in self._sent if id(each) not in stored]
+        self._places.settled([each.delivery for each in batch])
+
+    async def _give_back(self, *, everything: bool = False) -> None:
+        """Let go of what is not sent after all; where that fails, its leases end."""
+        if returned := self._places.give_back(everything=everything):
+            await self._guarded(partial(self._let_go, returned), otherwise=None)
+
+    def _let_go(self, returned: Sequence[Claimed]) -> None:
+        with self._context.database.transaction() as session:
+            give_back(session, returned, now=self._context.clock.now())
 
     async def _settle_one_by_one(self, batch: Sequence[Sent]) -> None:
         """Store those of a failed batch that can be, so that one does not cost the others."""
@@ -162,8 +186,15 @@ class Deliverer:
 
     async def _rest(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_S):
+            async with asyncio.timeout(self._rest_s()):
                 await self._stirred.wait()
+        self._begin()
+
+    def _rest_s(self) -> float:
+        """Return when to look again where nothing stirs."""
+        if self._places.has_waiting:
+            return RATE_WINDOW_S
+        return TROUBLED_S if self._sent else LOOK_S
 
     def _note_news(self) -> None:
         self._has_feed_grown = True
@@ -183,15 +214,16 @@ class Deliverer:
         self._stirred.set()
 
     async def _finish(self) -> None:
+        await self._give_back(everything=True)
         if self._sending:
             await asyncio.wait(self._sending, timeout=FINISH_S)
-        await self._settle()
+        await self._settle(with_troubled=True)
 
 
 def _letter(delivery: Claimed, vault: Vault) -> Letter:
     """Open what is told; the bytes are the same on every attempt."""
-    if delivery.is_ping:
-        body = ping_payload(delivery.event_id, at=delivery.created_at)
+    if delivery.pinged_at is not None:
+        body = ping_payload(delivery.event_id, at=delivery.pinged_at)
     else:
         body = vault.open(delivery.payload, place=f"event:{delivery.event_id}:payload")
     return Letter(

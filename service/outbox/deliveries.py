@@ -2,10 +2,7 @@
 
 First the subscriptions that are ready, then what each of them is owed, so that a look costs the
 same however long the queues of dead receivers are. Who is healthy and who is not are looked for
-apart, each within places of their own.
-
-A delivery that is due and may not go yet is given a time at which looking again is worth while;
-what ends its wait (see settling) makes it due at once, so that this time is only the fallback.
+apart, each within places of their own: the healthy many at once, all others one by one.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,20 +15,18 @@ from sqlmodel import Session
 
 from service.ids import new_id
 from service.outbox import readiness
-from service.outbox.rows import DELIVERY, EVENT, IS_PENDING, LINE_HEAD, PING_LINE, SUBSCRIPTION
+from service.outbox.due import choose, choose_for_all
+from service.outbox.rows import DELIVERY, EVENT, IS_PENDING, PING_LINE, SUBSCRIPTION
+from service.store.among import among
 from service.store.tables import DeliveryStatus
 from webhooks.health import SubscriptionStatus
 
 # One slow receiver keeps at most this many places of one process (T31).
-IN_HAND_PER_SUBSCRIPTION_MAX = 10
-# An end to one transaction: each subscription costs a few statements.
-_SUBSCRIPTIONS_MAX = 32
-# The second look and those after it read this many rows: what is blocked comes in piles.
-_LOOK_ROWS = 250
-# An end to looking past blocked rows: the transaction stays short, the next goes on.
-_LOOKS_MAX = 10
-# Behind a delivery that is under way; as long as a lost signal may cost.
-_WAIT_S = 1
+AT_ONCE_PER_SUBSCRIPTION_MAX = 10
+# An end to one transaction: each that is not well costs a few statements.
+_SOUND_MAX, _TROUBLED_MAX = 128, 32
+# Of what a deleted subscription is still owed, so much is closed at a time.
+_END_ROWS = 250
 
 Row = sa.Row[Any]
 
@@ -43,19 +38,14 @@ class Claimed:
     id: str
     subscription_id: str
     event_id: str
-    line: str
-    position: int
     lease: str
-    created_at: datetime
     is_sound: bool  # its subscription's last answer was a 2xx
     url: bytes = field(repr=False)
     secrets: bytes = field(repr=False)
     payload: bytes = field(repr=False)
-
-    @property
-    def is_ping(self) -> bool:
-        """Tell whether it is a subscription's first `test.ping`, whose payload is not stored."""
-        return self.line == PING_LINE
+    # When a subscription's first `test.ping` was made: its payload follows from that, and is not
+    # stored. None: it is another event.
+    pinged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,49 +53,72 @@ class Room:
     """How much one process can take on now.
 
     `sound` and `troubled` are the places left for subscriptions whose last answer was a 2xx, and
-    for all others; `in_hand` counts what it is sending, by subscription; those that are `closed`
-    get no more. Who is not `trusted` gets one at a time (None: all are), and nothing at all where
-    there is room for the trusted only."""
+    for all others; `in_hand` counts what it holds, by subscription; those that are `closed` get no
+    more. Of each it holds at most its share: who is not in `shares` gets one at a time (None: as
+    many as are sent at once, whoever it is), and nothing at all where there is room for those in
+    `shares` only."""
 
     sound: int
     troubled: int
     in_hand: Mapping[str, int] = field(default_factory=dict)
     closed: Collection[str] = ()
-    trusted: Collection[str] | None = None
+    shares: Mapping[str, int] | None = None
     is_for_trusted_only: bool = False
+
+    def left_for(self, subscription_id: str) -> int:
+        """Return how many more of one subscription it can take."""
+        share = AT_ONCE_PER_SUBSCRIPTION_MAX
+        if self.shares is not None:
+            share = self.shares.get(subscription_id, 1)
+        return share - self.in_hand.get(subscription_id, 0)
 
 
 def claim(session: Session, *, now: datetime, lease_s: float, room: Room) -> list[Claimed]:
     """Lease deliveries that are due and may go, as many as there is room for, and return them.
 
-    In a line (an invoice, for one subscription) only the earliest pending may, unless the
-    subscription is not in order or the delivery was asked for again. A subscription whose last try
-    failed has one under way at a time: an unverified one the first of its line, its ping; a
-    parked one the oldest. The leases share one token; `settle` knows them by it."""
-    lease_until = now + timedelta(seconds=lease_s)
-    looked_at: list[str] = []
-    taken: list[tuple[Row, Row]] = []
-    sound: set[str] = set()
-    rests: dict[str, datetime | None] = {}
-    for is_sound, places in ((True, room.sound), (False, room.troubled)):
-        for subscription in _ready(session, now, room, is_sound=is_sound, limit=places):
-            is_healthy = subscription.status == SubscriptionStatus.HEALTHY
-            share = min(places, _left(room, subscription.id) if is_healthy else 1)
-            chosen = _chosen(session, subscription, share, now)
-            if is_sound:
-                sound.add(subscription.id)
-            if not is_healthy:  # one at a time, whichever process has it
-                under_way_until = lease_until if chosen.rows else None
-                rests[subscription.id] = chosen.rests_until or under_way_until
-            looked_at.append(subscription.id)
-            taken += [(row, subscription) for row in chosen.rows]
-            places -= len(chosen.rows)
-            if places <= 0:
-                break
-    claimed = _lease(session, taken, sound, lease_until)
-    readiness.rest(session, rests)
-    readiness.refresh(session, looked_at, now=now)
+    A subscription whose last try failed has one under way at a time: an unverified one the first
+    of its line, its ping; a parked one the oldest. The leases share one token; `settle` knows them
+    by it."""
+    until = now + timedelta(seconds=lease_s)
+    sound = _ready(session, now, room, is_sound=True, limit=min(room.sound, _SOUND_MAX))
+    troubled = _ready(session, now, room, is_sound=False, limit=min(room.troubled, _TROUBLED_MAX))
+    taken = [
+        *_of_the_sound(session, _living(session, sound, now), room, now),
+        *_of_the_troubled(session, _living(session, troubled, now), room, now, until),
+    ]
+    claimed = _lease(session, taken, until)
+    readiness.refresh(session, [each.id for each in (*sound, *troubled)], now=now)
     return claimed
+
+
+def _of_the_sound(
+    session: Session, subscriptions: Sequence[Row], room: Room, now: datetime
+) -> list[tuple[Row, Row]]:
+    if not subscriptions:
+        return []
+    # Each gets its part of what there is room for.
+    fair = -(-room.sound // len(subscriptions))
+    shares = {each.id: min(fair, room.left_for(each.id)) for each in subscriptions}
+    chosen = choose_for_all(session, subscriptions, shares, now)
+    return [(row, each) for each in subscriptions for row in chosen[each.id]][: room.sound]
+
+
+def _of_the_troubled(
+    session: Session, subscriptions: Sequence[Row], room: Room, now: datetime, until: datetime
+) -> list[tuple[Row, Row]]:
+    taken: list[tuple[Row, Row]] = []
+    rests: dict[str, datetime | None] = {}
+    for each in subscriptions[: room.troubled]:
+        is_healthy = each.status == SubscriptionStatus.HEALTHY
+        left = room.troubled - len(taken)
+        chosen = choose(session, each, min(left, room.left_for(each.id)) if is_healthy else 1, now)
+        if not is_healthy:  # one at a time, whichever process has it
+            rests[each.id] = chosen.rests_until or (until if chosen.rows else None)
+        taken += [(row, each) for row in chosen.rows]
+        if len(taken) >= room.troubled:
+            break
+    readiness.rest(session, rests)
+    return taken
 
 
 def _ready(
@@ -114,33 +127,17 @@ def _ready(
     """Return subscriptions that have waited longest, locked, without those another works on."""
     if limit <= 0:
         return ()
-    full = {key for key in room.in_hand if _left(room, key) <= 0}
-    ready = (
-        sa.select(
-            SUBSCRIPTION.c.id,
-            SUBSCRIPTION.c.status,
-            SUBSCRIPTION.c.is_in_order,
-            SUBSCRIPTION.c.deleted_at,
-            SUBSCRIPTION.c.url,
-            SUBSCRIPTION.c.secrets,
-        )
-        .where(
-            _IS_SOUND if is_sound else _IS_TROUBLED,
-            SUBSCRIPTION.c.ready_at <= now,
-            SUBSCRIPTION.c.id.not_in(sorted(full.union(room.closed))),
-        )
-        .order_by(SUBSCRIPTION.c.ready_at)
-        .limit(min(limit, _SUBSCRIPTIONS_MAX))
-        # Its key stays, so that the fan-out may point to it meanwhile.
-        .with_for_update(skip_locked=True, key_share=True)
-    )
+    full = {key for key in room.in_hand if room.left_for(key) <= 0}
+    given = {"now": now, "closed": full.union(room.closed), "at_most": limit}
     if is_sound and room.is_for_trusted_only:
-        ready = ready.where(SUBSCRIPTION.c.id.in_(sorted(room.trusted or ())))
-    return session.execute(ready).all()
+        return session.execute(_READY_TRUSTED, {**given, "trusted": room.shares or ()}).all()
+    return session.execute(_READY_SOUND if is_sound else _READY_TROUBLED, given).all()
 
 
 _STATUS = SUBSCRIPTION.c.status
-_IS_SOUND = sa.and_(_STATUS == SubscriptionStatus.HEALTHY, SUBSCRIPTION.c.failures == 0)
+_IS_SOUND = sa.and_(
+    sa.literal_column(f"'{SubscriptionStatus.HEALTHY}'") == _STATUS, SUBSCRIPTION.c.failures == 0
+)
 # Every status is named, so that the index finds each at its place.
 _IS_TROUBLED = sa.and_(
     _STATUS.in_(list(SubscriptionStatus)),
@@ -148,106 +145,40 @@ _IS_TROUBLED = sa.and_(
 )
 
 
-def _left(room: Room, subscription_id: str) -> int:
-    is_trusted = room.trusted is None or subscription_id in room.trusted
-    at_most = IN_HAND_PER_SUBSCRIPTION_MAX if is_trusted else 1
-    return at_most - room.in_hand.get(subscription_id, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What of one subscription goes out; where nothing can, perhaps until when it rests."""
-
-    rows: Sequence[Row] = ()
-    rests_until: datetime | None = None
-
-
-def _chosen(session: Session, subscription: Row, share: int, now: datetime) -> _Chosen:
-    if subscription.deleted_at is not None:
-        _end(session, subscription.id, now)
-        return _Chosen()
-    if subscription.status == SubscriptionStatus.UNVERIFIED:
-        return _first_of_all(session, subscription.id, now)
-    rows: list[Row] = []
-    for look in range(_LOOKS_MAX):
-        wanted = max(share, _LOOK_ROWS) if look else share
-        due = _due(session, subscription.id, now, wanted, [row.id for row in rows])
-        free = _put_off_blocked(session, subscription, due, now)
-        rows += free[: share - len(rows)]
-        if len(due) < wanted or len(rows) == share:
-            break
-    return _Chosen(rows)
-
-
-def _first_of_all(session: Session, subscription_id: str, now: datetime) -> _Chosen:
-    """Return the one delivery that is tried until a receiver has said 2xx.
-
-    It is the first in the order of the partial index, so that finding it costs one look, however
-    many wait: the ping, then by invoice."""
-    first = session.execute(
-        sa.select(DELIVERY)
-        .where(DELIVERY.c.subscription_id == subscription_id, IS_PENDING)
-        .order_by(DELIVERY.c.line, DELIVERY.c.position)
-        .limit(1)
-        .with_for_update()
-    ).first()
-    if first is not None and first.next_attempt_at > now:
-        return _Chosen(rests_until=first.next_attempt_at)
-    return _Chosen([] if first is None else [first])
-
-
-def _due(
-    session: Session, subscription_id: str, now: datetime, limit: int, taken: Sequence[str]
-) -> Sequence[Row]:
-    """Return what has been due longest, locked, without those taken already."""
-    return session.execute(
-        sa.select(DELIVERY, LINE_HEAD.label("line_head_id"))
+def _ready_if(is_one: sa.ColumnElement[bool], *, is_sound: bool) -> sa.Select[Any]:
+    return (
+        sa.select(
+            SUBSCRIPTION.c.id,
+            SUBSCRIPTION.c.status,
+            SUBSCRIPTION.c.is_in_order,
+            SUBSCRIPTION.c.deleted_at,
+            SUBSCRIPTION.c.url,
+            SUBSCRIPTION.c.secrets,
+            sa.literal(is_sound).label("is_sound"),
+        )
         .where(
-            DELIVERY.c.subscription_id == subscription_id,
-            IS_PENDING,
-            DELIVERY.c.next_attempt_at <= now,
-            DELIVERY.c.id.not_in(taken),
+            is_one,
+            SUBSCRIPTION.c.ready_at <= sa.bindparam("now", type_=SUBSCRIPTION.c.ready_at.type),
+            sa.not_(among(SUBSCRIPTION.c.id, "closed")),
         )
-        .order_by(DELIVERY.c.next_attempt_at, DELIVERY.c.position)
-        .limit(limit)
-        .with_for_update(of=DELIVERY, skip_locked=True)
-    ).all()
+        .order_by(SUBSCRIPTION.c.ready_at)
+        .limit(sa.bindparam("at_most", type_=sa.Integer))
+        # Its key stays, so that the fan-out may point to it meanwhile.
+        .with_for_update(skip_locked=True, key_share=True)
+    )
 
 
-def _put_off_blocked(
-    session: Session, subscription: Row, due: Sequence[Row], now: datetime
-) -> list[Row]:
-    """Return those that may go; the others wait for the first of their line."""
-    blocked = [row for row in due if not _is_free(row, subscription)]
-    heads = _heads(session, {row.line_head_id for row in blocked})
-    soon = now + timedelta(seconds=_WAIT_S)
-    _put_off(session, {row.id: max(heads[row.line_head_id] or soon, soon) for row in blocked})
-    return [row for row in due if _is_free(row, subscription)]
+_READY_SOUND = _ready_if(_IS_SOUND, is_sound=True)
+_READY_TRUSTED = _READY_SOUND.where(among(SUBSCRIPTION.c.id, "trusted"))
+_READY_TROUBLED = _ready_if(_IS_TROUBLED, is_sound=False)
 
 
-def _is_free(row: Row, subscription: Row) -> bool:
-    return not (subscription.is_in_order and row.is_in_line) or row.line_head_id == row.id
-
-
-def _heads(session: Session, ids: set[str]) -> Mapping[str, datetime | None]:
-    """Return when the first of each line is tried next; None while it is under way.
-
-    The end of a lease says nothing, since sending mostly ends earlier."""
-    if not ids:
-        return {}
-    columns = (DELIVERY.c.id, DELIVERY.c.next_attempt_at, DELIVERY.c.lease)
-    found = session.execute(sa.select(*columns).where(DELIVERY.c.id.in_(sorted(ids))))
-    return {key: at if lease is None else None for key, at, lease in found}
-
-
-def _put_off(session: Session, until: Mapping[str, datetime]) -> None:
-    if until:
-        statement = (
-            sa.update(DELIVERY)
-            .where(DELIVERY.c.id == sa.bindparam("key"))
-            .values(next_attempt_at=sa.bindparam("until"))
-        )
-        session.execute(statement, [{"key": key, "until": at} for key, at in until.items()])
+def _living(session: Session, subscriptions: Sequence[Row], now: datetime) -> list[Row]:
+    """Return those that are not deleted; what the others are owed is closed."""
+    for each in subscriptions:
+        if each.deleted_at is not None:
+            _end(session, each.id, now)
+    return [each for each in subscriptions if each.deleted_at is None]
 
 
 def _end(session: Session, subscription_id: str, now: datetime) -> None:
@@ -255,7 +186,7 @@ def _end(session: Session, subscription_id: str, now: datetime) -> None:
     some = (
         sa.select(DELIVERY.c.id)
         .where(DELIVERY.c.subscription_id == subscription_id, IS_PENDING)
-        .limit(_LOOK_ROWS)
+        .limit(_END_ROWS)
     )
     session.execute(
         sa.update(DELIVERY)
@@ -264,38 +195,35 @@ def _end(session: Session, subscription_id: str, now: datetime) -> None:
     )
 
 
-def _lease(
-    session: Session,
-    taken: Sequence[tuple[Row, Row]],
-    sound: Collection[str],
-    until: datetime,
-) -> list[Claimed]:
+def _lease(session: Session, taken: Sequence[tuple[Row, Row]], until: datetime) -> list[Claimed]:
     if not taken:
         return []
-    lease = new_id("lease")
-    session.execute(
-        sa.update(DELIVERY)
-        .where(DELIVERY.c.id.in_([delivery.id for delivery, _ in taken]))
-        .values(lease=lease, next_attempt_at=until)
-    )
+    lease, ids = new_id("lease"), [delivery.id for delivery, _ in taken]
+    session.execute(_LEASE, {"ids": ids, "token": lease, "until": until})
     events = {delivery.event_id for delivery, _ in taken if delivery.line != PING_LINE}
-    found = session.execute(
-        sa.select(EVENT.c.id, EVENT.c.payload).where(EVENT.c.id.in_(sorted(events)))
-    )
-    payloads = {key: payload for key, payload in found}
+    payloads = {key: payload for key, payload in session.execute(_PAYLOADS, {"ids": events})}
+    pings = [delivery.id for delivery, _ in taken if delivery.line == PING_LINE]
+    made_at = {k: at for k, at in session.execute(_MADE_AT, {"ids": pings})} if pings else {}
     return [
         Claimed(
             id=delivery.id,
             subscription_id=subscription.id,
             event_id=delivery.event_id,
-            line=delivery.line,
-            position=delivery.position,
             lease=lease,
-            created_at=delivery.created_at,
-            is_sound=subscription.id in sound,
+            is_sound=subscription.is_sound,
             url=subscription.url,
             secrets=subscription.secrets,
             payload=payloads.get(delivery.event_id, b""),
+            pinged_at=made_at.get(delivery.id),
         )
         for delivery, subscription in taken
     ]
+
+
+_LEASE = (
+    sa.update(DELIVERY)
+    .where(among(DELIVERY.c.id, "ids"))
+    .values(lease=sa.bindparam("token"), next_attempt_at=sa.bindparam("until"))
+)
+_PAYLOADS = sa.select(EVENT.c.id, EVENT.c.payload).where(among(EVENT.c.id, "ids"))
+_MADE_AT = sa.select(DELIVERY.c.id, DELIVERY.c.created_at).where(among(DELIVERY.c.id, "ids"))

@@ -6,9 +6,7 @@ here, where its address is known: what finds no place waits a moment, and is the
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 # A large receiver of many merchants that answers in 20 ms gets 1 600 a second.
 PLACES_MAX = 32
@@ -33,21 +31,11 @@ class Destinations:
         self._waiting: dict[str, deque[tuple[int, asyncio.Future[None]]]] = {}
         self._addresses: OrderedDict[str, str] = OrderedDict()
 
-    @asynccontextmanager
-    async def visit(self, name: str, *, places_max: int) -> AsyncIterator[None]:
+    def visit(self, name: str, *, places_max: int) -> "_Visit":
         """Hold a place at a name's address for as long as the block runs.
 
         Where the address is not known yet, `arrive` finds the place. Raises: DestinationBusy."""
-        visit = _Visit(places_max)
-        token = _VISIT.set(visit)
-        try:
-            address = self._addresses.get(name)
-            if address is not None:
-                await self._enter(visit, address)
-            yield
-        finally:
-            _VISIT.reset(token)
-            self._leave(visit)
+        return _Visit(self, name, places_max)
 
     async def arrive(self, name: str, address: str) -> None:
         """Note to which address the visit under way leads. Raises: DestinationBusy."""
@@ -57,7 +45,13 @@ class Destinations:
             self._addresses.popitem(last=False)
         visit = _VISIT.get(None)
         if visit is not None and visit.address != address:
-            self._leave(visit)
+            self.leave(visit)
+            await self._enter(visit, address)
+
+    async def begin(self, visit: "_Visit") -> None:
+        """Hold a place for a visit where its address is known. Raises: DestinationBusy."""
+        address = self._addresses.get(visit.name)
+        if address is not None:
             await self._enter(visit, address)
 
     async def _enter(self, visit: "_Visit", address: str) -> None:
@@ -82,7 +76,8 @@ class Destinations:
                 raise DestinationBusy from error
             raise
 
-    def _leave(self, visit: "_Visit") -> None:
+    def leave(self, visit: "_Visit") -> None:
+        """Let go of a visit's place, if it has one."""
         if visit.address is not None:
             address, visit.address = visit.address, None
             self._free(address)
@@ -108,11 +103,28 @@ class Destinations:
 
 
 class _Visit:
-    """One request under way, and where it holds a place."""
+    """One request under way, and where it holds a place; a block of its own kind, since one made
+    of a generator costs as much as all else that happens here."""
 
-    def __init__(self, places_max: int) -> None:
+    __slots__ = ("_destinations", "_token", "address", "name", "places_max")
+
+    def __init__(self, destinations: Destinations, name: str, places_max: int) -> None:
+        self._destinations = destinations
+        self.name = name
         self.places_max = places_max
         self.address: str | None = None
+
+    async def __aenter__(self) -> None:
+        self._token: Token[_Visit | None] = _VISIT.set(self)
+        try:
+            await self._destinations.begin(self)
+        except BaseException:
+            _VISIT.reset(self._token)
+            raise
+
+    async def __aexit__(self, *_raised: object) -> None:
+        _VISIT.reset(self._token)
+        self._destinations.leave(self)
 
 
 _VISIT: ContextVar[_Visit | None] = ContextVar("visit", default=None)

@@ -9,16 +9,19 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
-import httpx
+import aiohttp
+import certifi
+from yarl import URL
 
 from service.outbox.destinations import PLACES_MAX, DestinationBusy, Destinations
 from service.outbox.vetted import (
     Resolve,
-    SendFailed,
     destination_of,
     system_resolve,
-    vetted_transport,
+    vetted_sessions,
+    word_of,
 )
 from webhooks import ForbiddenTarget
 from webhooks.addresses import Network
@@ -31,6 +34,8 @@ _READ_BYTES_MAX = 16 * 1024
 # What the log of attempts keeps.
 ANSWER_BYTES_MAX = 2 * 1024
 _RETRY_AFTER_CHARACTERS_MAX = 64
+# URLs whose spelling was judged already; some 5 MB of the longest.
+_WAYS_MAX = 2_000
 # No failure of the receiver's: nothing was sent, and nothing is held against it.
 BUSY = "destination_busy"
 
@@ -65,17 +70,18 @@ class Egress:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        sessions: Mapping[str, aiohttp.ClientSession],
         destinations: Destinations,
         *,
         allow: Sequence[Network],
         total_s: float,
     ) -> None:
-        """Take a client whose transport vets its connections, and reports where they lead."""
-        self._client = client
+        """Take sessions, by scheme, that vet their connections and report where they lead."""
+        self._sessions = sessions
         self._destinations = destinations
-        self._allow = allow
         self._total_s = total_s
+        # The spelling of a URL is judged alike each time; what its name leads to is not kept here.
+        self._way = lru_cache(_WAYS_MAX)(partial(_way, allow=allow))
 
     async def post(
         self,
@@ -92,25 +98,20 @@ class Egress:
         progress = _Progress()
         error: str | None = None
         try:
-            target = check_url(url, allow=self._allow)
-            async with self._destinations.visit(
-                f"{target.host}:{target.port}", places_max=places_max
-            ):
-                if target.address is not None:  # no resolver sees a literal
-                    where = destination_of(target.address, target.port, allow=self._allow)
-                    await self._destinations.arrive(f"{target.host}:{target.port}", where)
+            way = self._way(url)
+            async with self._destinations.visit(way.name, places_max=places_max):
+                if way.where is not None:  # no resolver sees a literal
+                    await self._destinations.arrive(way.name, way.where)
                 async with asyncio.timeout(self._total_s):
-                    await self._exchange(url, headers, body, progress)
+                    await self._exchange(way, headers, body, progress)
         except ForbiddenTarget:
             error = "forbidden_target"
         except DestinationBusy:
             error = BUSY
-        except SendFailed as failure:
-            error = failure.kind
         except TimeoutError:
-            error = "timeout"
-        except (httpx.HTTPError, httpx.InvalidURL):
-            error = "protocol"
+            error = "timeout"  # by our deadline, or the system's own patience
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            error = word_of(failure)
         return Reply(
             status=progress.status,
             answer=bytes(progress.answer[:ANSWER_BYTES_MAX]),
@@ -120,16 +121,41 @@ class Egress:
         )
 
     async def _exchange(
-        self, url: str, headers: Mapping[str, str], body: bytes, progress: "_Progress"
+        self, way: "_Way", headers: Mapping[str, str], body: bytes, progress: "_Progress"
     ) -> None:
-        async with self._client.stream("POST", url, headers=headers, content=body) as response:
-            progress.status = response.status_code
-            retry_after = response.headers.get("retry-after", "")
+        answer = await self._sessions[way.scheme].post(
+            way.url, data=body, headers=headers, allow_redirects=False
+        )
+        try:
+            progress.status = answer.status
+            retry_after = answer.headers.get("retry-after", "")
             progress.retry_after = retry_after[:_RETRY_AFTER_CHARACTERS_MAX] or None
-            async for chunk in response.aiter_raw():
+            async for chunk in answer.content.iter_any():
                 progress.answer += chunk
                 if len(progress.answer) >= _READ_BYTES_MAX:
                     break
+        finally:
+            # The connection is kept where the body was read to its end, else it is closed.
+            answer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where one URL leads; `where` is its destination if it names an address itself."""
+
+    scheme: str
+    url: URL
+    name: str
+    where: str | None
+
+
+def _way(url: str, *, allow: Sequence[Network]) -> _Way:
+    """Return where a URL leads. Raises: ForbiddenTarget."""
+    target = check_url(url, allow=allow)
+    where = None
+    if target.address is not None:
+        where = destination_of(target.address, target.port, allow=allow)
+    return _Way(target.scheme, URL(url, encoded=True), f"{target.host}:{target.port}", where)
 
 
 @dataclass(slots=True)
@@ -153,29 +179,20 @@ async def open_egress(
 
     `allow` opens networks that are not public; `resolve` and `tls` replace the machine's."""
     destinations = Destinations()
-    async with (
-        vetted_transport(
-            allow=allow,
-            resolve=resolve or system_resolve(),
-            tls=tls or tls_context(),
-            destinations=destinations,
-        ) as transport,
-        httpx.AsyncClient(
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=None,  # noqa: S113 - post() has one deadline over everything
-            headers={"user-agent": "betalbar", "accept": "*/*", "accept-encoding": "identity"},
-        ) as client,
-    ):
-        yield Egress(client, destinations, allow=allow, total_s=total_s)
+    async with vetted_sessions(
+        allow=allow,
+        resolve=resolve or system_resolve(),
+        tls=tls or tls_context(),
+        destinations=destinations,
+    ) as sessions:
+        yield Egress(sessions, destinations, allow=allow, total_s=total_s)
 
 
 def tls_context() -> ssl.SSLContext:
     """Return what verifies a receiver: TLS 1.2 or newer, certifi's and the system's roots.
 
     The system's are added, so that a self-hoster's own authority is known, too."""
-    context = httpx.create_ssl_context(trust_env=False)
+    context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

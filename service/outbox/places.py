@@ -1,4 +1,7 @@
-"""What one process has in hand, and who may have more of it (T31).
+"""What one process has in hand, who may be sent to now, and who may have more of it (T31).
+
+What is claimed waits in its subscription's lane until there is a place for it, so that claiming
+and settling are done for many at once, however few of one subscription are under way.
 
 Subscriptions that are well and all others have places of their own, so that dead receivers can
 only wait for each other. A receiver that has just begun to hang is not known yet: what takes
@@ -7,14 +10,24 @@ answered, and who has not answered quickly before begins with one. Should a crow
 once, what is left is for those that are known to be well.
 """
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from service.outbox.deliveries import Claimed, Room
+from service.outbox.deliveries import AT_ONCE_PER_SUBSCRIPTION_MAX, Claimed, Room
+from service.outbox.egress import TOTAL_S
 
-# With receivers that answer in 20 ms this is 3 000 a second.
+# Longer than an attempt by enough to wait for a place and to commit; after a kill, what was in
+# hand waits this long.
+LEASE_S = 30.0
+# What has waited longer goes back: an attempt begun later could outlast the lease.
+_SEND_WITHIN_S = LEASE_S - TOTAL_S - 2
+# Under way at once. With receivers that answer in 20 ms this is 3 000 a second.
 SOUND_MAX = 64
+# Claimed and not settled. A claim costs its statements, whether it is one delivery or hundreds.
+HELD_MAX = 512
+# Of one subscription, where as many were taken well in a row.
+_SHARE_MAX = 200
 # A thousand dead receivers that hang for 15 s each, at sixteen tries a second, need twice as many;
 # then they wait for each other.
 TROUBLED_MAX = 128
@@ -24,20 +37,35 @@ _TROUBLED_PER_LOOK = 8
 # Of those that are not known to be well; beyond it there is room for the others only.
 STRANGERS_MAX = 192
 # Each holds a socket, and a process mostly has a thousand of them.
-_IN_HAND_MAX = 400
+_UNDER_WAY_MAX = 400
 # Longer than receivers take that are well, shorter than anybody wants to wait behind one.
 SLOW_S = 1.0
-# Per subscription and second. A receiver that has been away must not be run over by its queue.
+# Per subscription and second, and one more for each that it has taken well in a row: a receiver
+# that has been away must not be run over by its queue.
 RATE_MAX = 500
+# So that what is held back goes out soon, not a second later in one burst.
+RATE_WINDOW_S = 0.1
 # Whose last answer was quick and good, the latest of them.
 _TRUSTED_MAX = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    subscription_id: str
+@dataclass(slots=True)
+class _Lane:
+    """What one subscription has in hand: waiting, under way, and answered but not settled."""
+
     is_sound: bool
-    since: float
+    waiting: deque[tuple[Claimed, float]] = field(default_factory=deque)
+    under_way: dict[str, float] = field(default_factory=dict)  # since when; the oldest is first
+    answered: int = 0
+    window: int = 0
+    begun: int = 0  # in that window
+
+    @property
+    def held(self) -> int:
+        return len(self.waiting) + len(self.under_way) + self.answered
+
+    def slow(self, at: float) -> int:
+        return sum(at - since > SLOW_S for since in self.under_way.values())
 
 
 class Places:
@@ -45,51 +73,153 @@ class Places:
 
     def __init__(self) -> None:
         """Start with nothing in hand, and nobody known."""
-        self._held: dict[str, _Held] = {}
-        self._trusted: OrderedDict[str, None] = OrderedDict()
-        self._second = 0
-        self._begun: Counter[str] = Counter()
+        self._lanes: dict[str, _Lane] = {}
+        # Those in which something waits: they take turns.
+        self._turns: deque[str] = deque()
+        self._trusted: OrderedDict[str, int] = OrderedDict()  # how many taken well in a row
+        self._returned: list[Claimed] = []
+        self._under_way = 0
+        self._sound_under_way = 0
+        self._slow_and_sound = 0  # as of the last look
 
-    def take(self, delivery: Claimed, at: float) -> None:
-        """Note that a delivery is being sent from now on."""
-        held = _Held(delivery.subscription_id, delivery.is_sound, at)
-        self._held[f"{delivery.id} {delivery.lease}"] = held
-        self._count(at)[delivery.subscription_id] += 1
+    @property
+    def has_waiting(self) -> bool:
+        """Tell whether something in hand waits for a place."""
+        return bool(self._turns)
 
-    def learn(self, subscription_id: str, *, is_well: bool) -> None:
-        """Note whether a receiver has just answered quickly and with a 2xx."""
-        self._trusted.pop(subscription_id, None)
-        if is_well:
-            self._trusted[subscription_id] = None
-            if len(self._trusted) > _TRUSTED_MAX:
-                self._trusted.popitem(last=False)
-
-    def leave(self, deliveries: Sequence[Claimed]) -> None:
-        """Note that these are settled or given up."""
+    def take(self, deliveries: Sequence[Claimed], at: float) -> None:
+        """Put what has just been claimed into its lanes."""
         for each in deliveries:
-            self._held.pop(f"{each.id} {each.lease}", None)
+            key = each.subscription_id
+            lane = self._lanes.setdefault(key, _Lane(each.is_sound))
+            lane.is_sound = each.is_sound
+            if not lane.waiting:
+                self._turns.append(key)
+            lane.waiting.append((each, at))
+
+    def begin(self, at: float) -> list[Claimed]:
+        """Return what is to be sent now, one of each lane in turn: it is under way."""
+        begun: list[Claimed] = []
+        passed = 0
+        while passed < len(self._turns):
+            lane = self._lanes[self._turns[0]]
+            self._turns.rotate(-1)
+            if (delivery := self._first(lane, at)) is None:
+                passed += 1
+            else:
+                begun.append(delivery)
+                passed = 0
+            if not lane.waiting:
+                self._turns.pop()
+        return begun
+
+    def _first(self, lane: _Lane, at: float) -> Claimed | None:
+        """Begin with the first that waits, if it may go; a lease that would not last goes back."""
+        while lane.waiting and self._has_place(lane, at):
+            delivery, since = lane.waiting.popleft()
+            if at - since > _SEND_WITHIN_S:
+                self._returned.append(delivery)
+                continue
+            lane.under_way[_key(delivery)] = at
+            lane.begun += 1
+            self._under_way += 1
+            self._sound_under_way += delivery.is_sound
+            return delivery
+        return None
+
+    def _has_place(self, lane: _Lane, at: float) -> bool:
+        if self._under_way >= _UNDER_WAY_MAX:
+            return False
+        delivery = lane.waiting[0][0]
+        if delivery.is_sound and self._sound_under_way - self._slow_and_sound >= SOUND_MAX:
+            return False
+        if (window := int(at / RATE_WINDOW_S)) != lane.window:
+            lane.window, lane.begun = window, 0
+        rate = RATE_MAX + self._trusted.get(delivery.subscription_id, 0)
+        at_once = len(lane.under_way) < AT_ONCE_PER_SUBSCRIPTION_MAX
+        return at_once and lane.begun < rate * RATE_WINDOW_S
+
+    def answered(self, delivery: Claimed, *, is_well: bool) -> None:
+        """Note what a receiver has said: whether quickly and with a 2xx.
+
+        If not, what waits for it goes back: how it fares now is for the database to say."""
+        key = delivery.subscription_id
+        lane = self._end(delivery)
+        lane.answered += 1
+        well = self._trusted.pop(key, 0)
+        if not is_well:
+            self._empty(key)
+            return
+        self._trusted[key] = well + 1
+        if len(self._trusted) > _TRUSTED_MAX:
+            self._trusted.popitem(last=False)
+
+    def settled(self, deliveries: Sequence[Claimed]) -> None:
+        """Note that these, which were answered, are settled."""
+        for each in deliveries:
+            self._lanes[each.subscription_id].answered -= 1
+            self._forget_if_empty(each.subscription_id)
+
+    def give_up(self, delivery: Claimed) -> None:
+        """Note that one that was under way came to nothing; its lease ends by itself."""
+        self._end(delivery)
+        self._forget_if_empty(delivery.subscription_id)
+
+    def give_back(self, *, everything: bool = False) -> list[Claimed]:
+        """Return what is not sent after all, and hold it no longer."""
+        for key in list(self._turns) if everything else ():
+            self._empty(key)
+        returned, self._returned = self._returned, []
+        for key in {each.subscription_id for each in returned}:
+            self._forget_if_empty(key)
+        return returned
+
+    def _end(self, delivery: Claimed) -> _Lane:
+        lane = self._lanes[delivery.subscription_id]
+        del lane.under_way[_key(delivery)]
+        self._under_way -= 1
+        self._sound_under_way -= delivery.is_sound
+        return lane
+
+    def _empty(self, key: str) -> None:
+        lane = self._lanes[key]
+        if lane.waiting:
+            self._returned += [delivery for delivery, _ in lane.waiting]
+            lane.waiting.clear()
+            self._turns.remove(key)
+
+    def _forget_if_empty(self, key: str) -> None:
+        if key in self._lanes and not self._lanes[key].held:
+            del self._lanes[key]
 
     def room(self, at: float) -> Room:
-        """Return what can be taken on now."""
-        held = self._held.values()
-        slow = [each for each in held if at - each.since > SLOW_S]
-        sound = sum(each.is_sound for each in held) - sum(each.is_sound for each in slow)
-        troubled = sum(not each.is_sound for each in held)
-        trusted = frozenset(self._trusted)  # it is read in another thread
-        strangers = sum(each.is_sound and each.subscription_id not in trusted for each in held)
-        left = _IN_HAND_MAX - len(self._held)
-        hurried = {key for key, count in self._count(at).items() if count >= RATE_MAX}
+        """Return what can be taken on now; what waits behind a slow one goes back."""
+        slow = {key: count for key, lane in self._lanes.items() if (count := lane.slow(at))}
+        for key in slow:
+            self._empty(key)
+        lanes = self._lanes
+        self._slow_and_sound = sum(count for key, count in slow.items() if lanes[key].is_sound)
+        sound = sum(lane.held for lane in lanes.values() if lane.is_sound)
+        troubled = sum(lane.held for lane in lanes.values() if not lane.is_sound)
+        strangers = sum(
+            lane.held for key, lane in lanes.items() if lane.is_sound and key not in self._trusted
+        )
+        shares = {
+            key: min(max(AT_ONCE_PER_SUBSCRIPTION_MAX, well), _SHARE_MAX)
+            for key, well in self._trusted.items()
+        }
+        # Who has half of its share yet is asked for later, and then for more at once.
+        busy = {key for key, lane in lanes.items() if lane.held > shares.get(key, 1) // 2}
+        left = _UNDER_WAY_MAX - self._under_way
         return Room(
-            sound=min(SOUND_MAX - sound, left),
+            sound=HELD_MAX - sound + self._slow_and_sound if left > 0 else 0,
             troubled=min(TROUBLED_MAX - troubled, _TROUBLED_PER_LOOK, left),
-            in_hand=Counter(each.subscription_id for each in held),
-            closed=hurried.union(each.subscription_id for each in slow),
-            trusted=trusted,
+            in_hand={key: lane.held for key, lane in lanes.items()},
+            closed=busy.union(slow),
+            shares=shares,
             is_for_trusted_only=strangers >= STRANGERS_MAX,
         )
 
-    def _count(self, at: float) -> Counter[str]:
-        """Return how many were begun in this second, by subscription."""
-        if int(at) != self._second:
-            self._second, self._begun = int(at), Counter()
-        return self._begun
+
+def _key(delivery: Claimed) -> str:
+    return f"{delivery.id} {delivery.lease}"

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from service.outbox.rows import DELIVERY, IS_PENDING, SUBSCRIPTION
+from service.store.among import among
 from webhooks.health import SubscriptionStatus
 
 
@@ -20,53 +21,63 @@ def lock(session: Session, ids: Collection[str]) -> Mapping[str, sa.Row[Any]]:
     """Lock subscriptions, in one order for all, and return them by id.
 
     Whoever changes pending deliveries or their subscription locks the subscription first."""
-    found = session.execute(
-        sa.select(SUBSCRIPTION)
-        .where(SUBSCRIPTION.c.id.in_(sorted(ids)))
-        .order_by(SUBSCRIPTION.c.id)
-        .with_for_update(key_share=True)
-    )
-    return {row.id: row for row in found}
+    return {row.id: row for row in session.execute(_LOCK, {"ids": ids})}
+
+
+_LOCK = (
+    sa.select(SUBSCRIPTION)
+    .where(among(SUBSCRIPTION.c.id, "ids"))
+    .order_by(SUBSCRIPTION.c.id)
+    .with_for_update(key_share=True)
+)
 
 
 def refresh(session: Session, ids: Collection[str], *, now: datetime) -> None:
     """Note when each of these, which are locked, has something to send next.
 
     Were they not locked, what another transaction has just added could be overlooked."""
-    if not ids:
-        return
-    first = (
-        sa.select(sa.func.min(DELIVERY.c.next_attempt_at))
-        .where(DELIVERY.c.subscription_id == SUBSCRIPTION.c.id, IS_PENDING)
-        .correlate(SUBSCRIPTION)
-        .scalar_subquery()
+    if ids:
+        session.execute(_REFRESH, {"ids": ids, "at": now})
+
+
+_AT = sa.bindparam("at", type_=SUBSCRIPTION.c.ready_at.type)
+# From now on and not from when it was due: the ready take turns.
+_EARLIEST = sa.case((SUBSCRIPTION.c.rests_until > _AT, SUBSCRIPTION.c.rests_until), else_=_AT)
+_FIRST = (
+    sa.select(sa.func.min(DELIVERY.c.next_attempt_at))
+    .where(DELIVERY.c.subscription_id == SUBSCRIPTION.c.id, IS_PENDING)
+    .correlate(SUBSCRIPTION)
+    .scalar_subquery()
+)
+_REFRESH = (
+    sa.update(SUBSCRIPTION)
+    .where(among(SUBSCRIPTION.c.id, "ids"))
+    .values(
+        ready_at=sa.case(
+            (SUBSCRIPTION.c.status == SubscriptionStatus.DISABLED, sa.null()),
+            (_FIRST.is_(None), sa.null()),
+            (_FIRST > _EARLIEST, _FIRST),
+            else_=_EARLIEST,
+        )
     )
-    # From `now` on and not from when it was due: the ready take turns.
-    earliest = sa.case((SUBSCRIPTION.c.rests_until > now, SUBSCRIPTION.c.rests_until), else_=now)
-    ready_at = sa.case(
-        (SUBSCRIPTION.c.status == SubscriptionStatus.DISABLED, sa.null()),
-        (first.is_(None), sa.null()),
-        (first > earliest, first),
-        else_=earliest,
-    )
-    session.execute(
-        sa.update(SUBSCRIPTION).where(SUBSCRIPTION.c.id.in_(sorted(ids))).values(ready_at=ready_at)
-    )
+)
 
 
 def announce(session: Session, ids: Collection[str], *, now: datetime) -> None:
     """Make ready at once who has just been given something due; who rests, after the rest."""
     lock(session, ids)  # an update of many locks them in an order of its own
-    at = sa.case((SUBSCRIPTION.c.rests_until > now, SUBSCRIPTION.c.rests_until), else_=now)
-    session.execute(
-        sa.update(SUBSCRIPTION)
-        .where(
-            SUBSCRIPTION.c.id.in_(sorted(ids)),
-            SUBSCRIPTION.c.status != SubscriptionStatus.DISABLED,
-            sa.or_(SUBSCRIPTION.c.ready_at.is_(None), SUBSCRIPTION.c.ready_at > at),
-        )
-        .values(ready_at=at)
+    session.execute(_ANNOUNCE, {"ids": ids, "at": now})
+
+
+_ANNOUNCE = (
+    sa.update(SUBSCRIPTION)
+    .where(
+        among(SUBSCRIPTION.c.id, "ids"),
+        SUBSCRIPTION.c.status != SubscriptionStatus.DISABLED,
+        sa.or_(SUBSCRIPTION.c.ready_at.is_(None), SUBSCRIPTION.c.ready_at > _EARLIEST),
     )
+    .values(ready_at=_EARLIEST)
+)
 
 
 def hurry(session: Session, subscription_id: str, *, now: datetime) -> None:

@@ -16,11 +16,12 @@ from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
 from service.errors import NotFound
-from service.outbox.deliverer import LEASE_S, Deliverer
-from service.outbox.deliveries import IN_HAND_PER_SUBSCRIPTION_MAX, Room, claim
+from service.outbox.deliverer import Deliverer
+from service.outbox.deliveries import AT_ONCE_PER_SUBSCRIPTION_MAX, Room, claim
 from service.outbox.egress import Egress, open_egress
 from service.outbox.fanout import fan_out
 from service.outbox.ping import send_test
+from service.outbox.places import LEASE_S
 from service.store.db import Database
 from service.store.tables import Attempt, Delivery, Event, Subscription, SubscriptionStatus
 from tests.fake_merchant import Answer, FakeMerchant, Received, serve, until
@@ -145,13 +146,13 @@ async def test_deliverer_with_a_slow_receiver_serves_the_quick(shop: Shop) -> No
         shop.subscribe(quick_url)
         shop.tell_many(*(f"inv_{n}" for n in range(100)))
         await until(lambda: len(quick.received) == 100)
-        await until(lambda: slow.is_busy_with == IN_HAND_PER_SUBSCRIPTION_MAX)
+        await until(lambda: slow.is_busy_with == AT_ONCE_PER_SUBSCRIPTION_MAX)
         hanging = slow.is_busy_with
         released.set()
         await until(lambda: _is_settled(shop, 200))
 
-    assert hanging == IN_HAND_PER_SUBSCRIPTION_MAX
-    assert slow.busiest == IN_HAND_PER_SUBSCRIPTION_MAX
+    assert hanging == AT_ONCE_PER_SUBSCRIPTION_MAX
+    assert slow.busiest == AT_ONCE_PER_SUBSCRIPTION_MAX
 
 
 async def test_deliverer_signs_with_every_living_secret_and_our_key(shop: Shop) -> None:

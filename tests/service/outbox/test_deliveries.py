@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from service.outbox import subscriptions
-from service.outbox.deliveries import IN_HAND_PER_SUBSCRIPTION_MAX, Claimed, Room, claim
+from service.outbox.deliveries import AT_ONCE_PER_SUBSCRIPTION_MAX, Claimed, Room, claim
 from service.outbox.egress import Reply
 from service.outbox.fanout import fan_out
 from service.outbox.settling import settle
@@ -105,10 +105,10 @@ def test_claim_of_a_slow_subscription_leaves_room_for_others(database: Database)
     shop.tell("inv_new")
 
     claimed = claim_now(shop, limit=64, **{slow: 1})
-    none_left = claim_now(shop, limit=64, **{slow: IN_HAND_PER_SUBSCRIPTION_MAX})
+    none_left = claim_now(shop, limit=64, **{slow: AT_ONCE_PER_SUBSCRIPTION_MAX})
 
     whose = [delivery.subscription_id for delivery in claimed]
-    assert (whose.count(slow), whose.count(quick)) == (IN_HAND_PER_SUBSCRIPTION_MAX - 1, 1)
+    assert (whose.count(slow), whose.count(quick)) == (AT_ONCE_PER_SUBSCRIPTION_MAX - 1, 1)
     assert none_left == []
 
 
@@ -276,7 +276,7 @@ def test_claim_of_an_unverified_subscription_gives_its_ping_alone(database: Data
     settle_as(shop, again, ACCEPTED)
     events = claim_now(shop)
 
-    assert [d.is_ping for d in ping] == [True]
+    assert [d.pinged_at for d in ping] == [NOW]
     assert (meanwhile, before_the_step) == ([], [])
     assert _events(again) == _events(ping)
     assert len(events) == 3

@@ -7,14 +7,14 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
-import httpx
 import pytest
 
 from service.outbox.destinations import Destinations
 from service.outbox.egress import Egress, Reply, open_egress, tls_context
-from service.outbox.vetted import SendFailed, vetted_transport
+from service.outbox.vetted import vetted_sessions
 from tests.fake_merchant import FakeMerchant, serve
 from tests.service.outbox.wire import LOOPBACK, Names, certificate, raw_server, saying
+from webhooks import ForbiddenTarget
 
 pytestmark = pytest.mark.anyio
 
@@ -109,18 +109,13 @@ async def test_post_connects_to_the_vetted_answer_and_asks_once() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1/", "https://[::1]/", "http://10.0.0.1/"])
-async def test_transport_given_a_literal_vets_the_very_address(url: str) -> None:
+async def test_session_given_a_literal_vets_the_very_address(url: str) -> None:
     """Should a URL ever pass the first check, the address itself is still looked at."""
-    async with (
-        vetted_transport(
-            allow=(), resolve=Names([]), tls=tls_context(), destinations=Destinations()
-        ) as transport,
-        httpx.AsyncClient(transport=transport) as client,
-    ):
-        with pytest.raises(SendFailed) as caught:
-            await client.post(url)
-
-    assert caught.value.kind == "forbidden_target"
+    async with vetted_sessions(
+        allow=(), resolve=Names([]), tls=tls_context(), destinations=Destinations()
+    ) as sessions:
+        with pytest.raises(ForbiddenTarget):
+            await sessions[url.partition(":")[0]].post(url)
 
 
 async def test_post_by_http_to_a_public_address_is_forbidden_beside_an_allowed_lan() -> None:

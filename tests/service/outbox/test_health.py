@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from service.outbox import health, readiness
-from service.outbox.deliveries import IN_HAND_PER_SUBSCRIPTION_MAX, Claimed
+from service.outbox.deliveries import AT_ONCE_PER_SUBSCRIPTION_MAX, Claimed
 from service.outbox.egress import Reply
 from service.store.db import Database
 from service.store.tables import Delivery, DeliveryStatus, Event, Subscription, SubscriptionStatus
@@ -68,7 +68,7 @@ def test_settle_fourth_failure_degrades_tells_others_and_tries_one_at_a_time(
     shop.later(seconds=60)
     later = claim_now(shop)
 
-    assert len(first) == IN_HAND_PER_SUBSCRIPTION_MAX
+    assert len(first) == AT_ONCE_PER_SUBSCRIPTION_MAX
     assert (degraded.status, degraded.reason) == (SubscriptionStatus.DEGRADED, "refused")
     assert (degraded.failures, degraded.failing_since) == (10, NOW)
     assert [d.subscription_id for d in at_once] == [other]
