@@ -44,6 +44,13 @@ class Living:
         assert answer.status_code == 201, answer.text
         return reference, str(answer.json()["pageUrl"])
 
+    def add_document(self, reference: str, pdf: bytes) -> None:
+        """Add the merchant's own PDF to an invoice."""
+        headers = {"Authorization": f"Bearer {self.api.key}", "Content-Type": "application/pdf"}
+        path = f"{self.url}/v1/invoices/{reference}/document"
+        answer = HTTP.put(path, content=pdf, headers=headers)
+        assert answer.status_code == 200, answer.text
+
     def ask(self, **changes: Any) -> tuple[str, str]:
         """Send an invoice to the app of somebody new."""
         customer = {"phoneNumber": self.number()}
