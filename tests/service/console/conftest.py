@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from service.console import console_routes
+from service.console import Console
 from service.context import Context
 from service.kinds import Role
 from service.staff.users import NewPerson, add_user
@@ -43,7 +43,7 @@ def desk(database: Database) -> Iterator[Desk]:
                 role.value, role.value.title(), role, (MSN,), PASSWORD, has_second_factor=False
             )
             add_user(session, made.vault, person, now=NOW)
-    served = Served(Starlette(routes=console_routes(made)))
+    served = Served(Starlette(routes=Console(made).routes))
     served.start()
     with httpx.Client(base_url=served.url) as http:
         yield Desk(made, http, served.url)
