@@ -14,6 +14,7 @@ import uvicorn
 from playwright.sync_api import Page
 
 from service.app import create_app
+from service.context import Context
 from service.settings import load_settings
 from tests.flows.client import Api
 from tests.flows.processes import HTTP, eventually
@@ -29,6 +30,7 @@ class Living:
 
     url: str
     api: Api
+    context: Context
     _numbers: "count[int]" = field(default_factory=lambda: _NUMBERS)
 
     def bill(self, **changes: Any) -> tuple[str, str]:
@@ -98,14 +100,15 @@ def living(folder: Path, **environment: str) -> Iterator[Living]:
             "MERCHANT_NAME": "Fjord Window Care",
         } | environment
         settings = load_settings({f"BETALBAR_{name}": text for name, text in given.items()})
-        config = uvicorn.Config(create_app(settings), log_config=None, timeout_graceful_shutdown=1)
+        app = create_app(settings)
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             url = settings.base_url
             eventually(lambda: _is_ready(url), what="ready")
-            yield Living(url, Api([url], API_KEY))
+            yield Living(url, Api([url], API_KEY), app.state.context)
         finally:
             server.should_exit = True
             thread.join()
