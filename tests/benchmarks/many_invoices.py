@@ -90,7 +90,7 @@ def _statements(count: int) -> Sequence[str]:
             AS msn, 'acme-' || lpad(n::text, 9, '0') AS reference, {_state()} AS state,
             (n * 7919 % 500000 + 100)::bigint AS amount
         FROM (SELECT n, now() - interval '1 second' * ({_YEAR_S}.0 * ({count} - n) / {count} + 3600)
-            AS at FROM generate_series(1, {count}) AS n) AS numbered""",  # noqa: S608
+            AS at FROM generate_series(1::bigint, {count}) AS n) AS numbered""",  # noqa: S608
         f"""INSERT INTO invoice (id, msn, reference, amount_minor, currency, description, flow,
             capture, due_date, payable_until, terms, creation_hash, page_lookup, state, sequence,
             version, head_hash, authorized_minor, captured_minor, refunded_minor, cancelled_minor,
