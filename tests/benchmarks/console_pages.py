@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
+import psycopg
 import sqlalchemy as sa
 from sqlmodel import col, select
 from starlette.applications import Starlette
@@ -70,8 +71,15 @@ def _server(keep: Path | None) -> Iterator[str]:
 
     with TemporaryDirectory(prefix="betalbar-") as own:
         server = get_server((keep or Path(own)) / "data")
+        url = str(server.get_uri())
+        with psycopg.connect(url, autocommit=True) as connection:
+            # Nothing here is a promise, and it is written but once.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("ALTER SYSTEM SET maintenance_work_mem = '1GB'")
+            connection.execute("ALTER SYSTEM SET max_wal_size = '8GB'")
+            connection.execute("SELECT pg_reload_conf()")
         try:
-            yield str(server.get_uri())
+            yield url
         finally:
             server.cleanup()
 

@@ -19,6 +19,11 @@ _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BACK = tuple(reversed(range(10)))
 _YEAR_S = 365 * 86_400
 
+# Those that no constraint stands on.
+_INDEXES = """SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+    JOIN pg_class ON pg_class.oid = indrelid AND relnamespace = 'public'::regnamespace
+    WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)"""
+
 # In thousandths: most is paid and captured.
 _STATES = (
     ("failed", 1),
@@ -59,8 +64,14 @@ def fill(database: Database, vault: Vault, count: int) -> None:
     with database.transaction() as session:
         session.execute(sa.text("SET LOCAL session_replication_role = replica"))
         session.execute(sa.text("SET LOCAL statement_timeout = 0"))
+        indexes = session.execute(sa.text(_INDEXES)).all()
+        for name, _ in indexes:
+            session.execute(sa.text(f"DROP INDEX {name}"))
         for statement in _statements(count):
             session.execute(sa.text(statement))
+        # Made at once they take a fifth of the time that they take row by row.
+        for _, definition in indexes:
+            session.execute(sa.text(definition))
     with database.transaction() as session:
         for msn in (MSN, OTHER_MSN):
             _seal_the_last(session, vault, msn)
@@ -98,14 +109,16 @@ def _statements(count: int) -> Sequence[str]:
         SELECT 'inv_' || ulid, msn, reference, amount, 'NOK', 'Subscription ' || md5(n::text),
             'PUSH_MESSAGE', 'automatic', (at + interval '14 days')::date, at + interval '15 days',
             '{{}}', sha256(n::text::bytea), sha256(('p' || n)::bytea), state,
-            1 + (SELECT count(*) FROM walk WHERE walk.state = g.state AND place > 0), 3,
+            1 + steps, 3,
             sha256(('h' || n)::bytea),
             CASE WHEN state IN {paid} THEN amount ELSE 0 END,
             CASE WHEN state IN ('captured', 'refunded') THEN amount ELSE 0 END,
             CASE WHEN state = 'refunded' THEN amount ELSE 0 END,
             CASE WHEN state = 'cancelled' THEN amount ELSE 0 END,
             false, 0, CASE WHEN state = 'authorized' AND n % 50 = 0 THEN 80 ELSE 0 END, at, at,
-            CASE WHEN state = 'failed' THEN '{{"code": "upstream_refused"}}'::json END FROM g""",  # noqa: S608
+            CASE WHEN state = 'failed' THEN '{{"code": "upstream_refused"}}'::json END
+        FROM g JOIN (SELECT state, max(place) AS steps FROM walk GROUP BY state) AS ends
+            USING (state)""",  # noqa: S608
         """INSERT INTO payment (id, msn, invoice_id, attempt, reference, user_flow, state,
             has_pushed, ends_at, authorized_minor, captured_minor, refunded_minor, cancelled_minor,
             drifting_reads, command_count, then_ask, created_at, updated_at)
