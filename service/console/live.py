@@ -44,6 +44,12 @@ class _Page:
     seen: int  # the feed's position that it shows
     news: asyncio.Event = field(default_factory=asyncio.Event)
     is_over: bool = False
+    is_signed_out: bool = False
+
+    def end(self, *, is_signed_out: bool = False) -> None:
+        """Tell it nothing more; who is not signed out may listen again."""
+        self.is_over, self.is_signed_out = True, is_signed_out
+        self.news.set()
 
 
 class Live:
@@ -64,8 +70,7 @@ class Live:
         """End every stream: the process stops."""
         self._is_closed = True
         for page in self._pages:
-            page.is_over = True
-            page.news.set()
+            page.end()
 
     async def _listen(self, request: Request) -> Response:
         token = self._gate.token(request)
@@ -98,8 +103,7 @@ class Live:
                 yield b"event: news\ndata: \n\n" if has_news else b": still here\n\n"
                 if has_news:
                     await asyncio.sleep(PAUSE_S)
-            # Whoever was signed out is shown the way in; a process that stops says nothing.
-            if not self._is_closed:
+            if page.is_signed_out:
                 yield b"event: over\ndata: \n\n"
         finally:
             self._pages.discard(page)
@@ -113,8 +117,8 @@ class Live:
             except Exception as error:
                 # The worker boundary: a page that is told nothing must not look like a quiet one.
                 log.error("console_live_failed", exc_info=error)
-                self.end()
-                self._is_closed = False
+                for page in self._pages:
+                    page.end()
                 return
             await asyncio.sleep(LOOK_S)
 
@@ -124,8 +128,7 @@ class Live:
         heads, good = await to_thread.run_sync(_state, self._gate.context, tokens)
         for page in pages:
             if good.get(page.token) != page.msn:
-                page.is_over = True
-                page.news.set()
+                page.end(is_signed_out=True)
             elif heads.get(page.msn, 0) != page.seen:
                 page.seen = heads.get(page.msn, 0)
                 page.news.set()
