@@ -20,7 +20,7 @@ from service.clockwork.attendant import Attendant
 from service.clockwork.cleaning import Cleaner
 from service.clockwork.registrations import RegistrationKeeper
 from service.commands.worker import CommandWorker
-from service.console import console_routes
+from service.console import Console, Outside
 from service.context import Context
 from service.errors import ServiceError
 from service.inbox.receiver import Receiver
@@ -83,10 +83,13 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
             ensure_demo_user(session, context.vault, settings.msn, now=clock.now())
     receiver = Receiver(context)
     running = Running(outcomes=receiver.outcomes, refusals=receiver.refused)
+    outside = Outside(sandbox=sandbox)
+    console = Console(context, outside)
+    running.at_stop.append(console.end)
     routes: list[BaseRoute] = [
         Route("/webhooks/vipps/{msn}", receiver),
         *api_routes(context, running),
-        *console_routes(context),
+        *console.routes,
         *page_routes(context),
         *(sandbox.routes if sandbox else ()),
     ]
@@ -99,7 +102,9 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
             if sandbox is not None:
                 await stack.enter_async_context(sandbox.run())
             stack.push_async_callback(receiver.drain)
-            await stack.enter_async_context(working(context, running, has_worker=has_worker))
+            await stack.enter_async_context(
+                working(context, running, outside, has_worker=has_worker)
+            )
             yield
 
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=exception_handlers())
@@ -109,7 +114,7 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
 
 @asynccontextmanager
 async def working(
-    context: Context, running: Running, *, has_worker: bool = True
+    context: Context, running: Running, outside: Outside, *, has_worker: bool = True
 ) -> AsyncIterator[None]:
     """Run the workers beside the block; at its end they finish what is in hand."""
     context.wake.bind()
@@ -120,7 +125,8 @@ async def working(
         egress = await stack.enter_async_context(
             open_egress(allow=context.settings.subscriber_allow)
         )
-        running.egress = egress
+        running.egress = outside.egress = egress
+        outside.vipps = client
         tasks: dict[str, asyncio.Task[None]] = {}
         if has_worker:
             end_leases_of_the_dead(context.database, now=context.clock.now())
@@ -163,7 +169,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Run the workers alone until `stop` is set. Raises: as `open_context`."""
     context = open_context(settings)
     try:
-        async with working(context, Running()):
+        async with working(context, Running(), Outside()):
             await stop.wait()
     finally:
         context.database.dispose()

@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     webhook_tolerance_s: int = Field(default=300, ge=1, le=900)
     metrics_key: str = Field(default="", repr=False)
     attempts_kept_days: int = Field(default=90, ge=1, le=3650)
+    # In minor units; above it a second person must agree. 0: no limit.
+    refund_alone_max_minor: int = Field(default=0, ge=0)
     log: Literal["json", "console"] = "console"
 
     @field_validator("database_url")

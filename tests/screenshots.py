@@ -9,6 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from tests.browser import DESKTOP, HOW_TO_GET_IT, SMALL, chromium_path, open_browser
+from tests.console.pictures import take_console
 from tests.pages.pictures import take_invoices
 from tests.sandbox import harness
 from tests.sandbox.phones import Customer, shop
@@ -26,9 +27,11 @@ def main(folder: Path | None) -> None:
         if folder is None:
             _take_phone(browser, pages["cancel"])
             take_invoices(browser, _IMAGES)
+            take_console(browser, _IMAGES)
         else:
             _take_all(browser, pages, folder)
             take_invoices(browser, folder)
+            take_console(browser, folder)
 
 
 def _live(customer: Customer, shop_url: str) -> dict[str, str]:

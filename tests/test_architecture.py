@@ -68,7 +68,7 @@ service.clockwork         | BASE inbox.registering ledger outbox vipps        | 
 service.documents         | BASE ledger                                | anyio segno starlette
 service.broker            | BASE                                       | anyio nats orjson sqlalchemy sqlmodel structlog
 service.api               | BASE audit awaiting broker documents feed ledger metrics outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
-service.console           | BASE audit ledger metrics outbox staff statemachine | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette
+service.console           | BASE audit inbox inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
 service.app               | BASE api broker clockwork commands console inbox inbox.registering logs outbox outbox.egress pages sandbox staff stopping units vipps | anyio sqlalchemy starlette structlog
 service.cli               | BASE api app audit commands feed inbox inbox.registering logs sandbox staff units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn

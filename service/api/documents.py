@@ -1,6 +1,9 @@
 """What goes with an invoice on paper: its PDF, and its link as QR code."""
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from sqlmodel import Session
 
@@ -8,7 +11,7 @@ from service.api.answers import Answer, json_answer
 from service.api.bodies import read_body
 from service.api.calls import Call
 from service.api.conditions import require_match
-from service.api.errors import UnsupportedMedia
+from service.api.errors import TooManyUploads, UnsupportedMedia, UploadTooSlow
 from service.api.idempotency import Claim, read_key
 from service.api.invoices import etag_of, reference_of
 from service.api.mutations import Effect, Mutation, perform
@@ -22,20 +25,53 @@ from service.ledger.resource import page_url, rfc3339
 from service.ledger.types import Ask
 
 PDF_BYTES_MAX = 10 * 1024 * 1024
+# Each is in memory whole, some three times over until it is sealed: 150 MB at most, a process.
+UPLOADS_AT_ONCE = 5
+# Who drips a document keeps a place from others for no longer.
+UPLOAD_WITHIN_S = 60.0
 
 _PDF = "application/pdf"
 # Every PDF begins so; one that begins otherwise is perhaps something else as well.
 _MAGIC = b"%PDF-"
 
 
-async def put_document(call: Call) -> Answer:
-    """Answer `PUT …/document`: keep the PDF that the invoice's page shows."""
+class Uploads:
+    """The documents that come in at this moment, of one process."""
+
+    def __init__(self, *, at_once: int = UPLOADS_AT_ONCE, within_s: float = UPLOAD_WITHIN_S):
+        """Start with every place free."""
+        self._free = at_once
+        self._within_s = within_s
+
+    async def put(self, call: Call) -> Answer:
+        """Answer `PUT …/document`: keep the PDF that the invoice's page shows.
+
+        Raises: TooManyUploads, UploadTooSlow, and what is wrong with it."""
+        async with self._place():
+            return await _put(call, within_s=self._within_s)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        if not self._free:
+            raise TooManyUploads
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
+
+
+async def _put(call: Call, *, within_s: float) -> Answer:
     Query(call.request)
     reference = reference_of(call)
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != _PDF:
         raise UnsupportedMedia
-    content = await read_body(call.request, bytes_max=PDF_BYTES_MAX)
+    try:
+        async with asyncio.timeout(within_s):
+            content = await read_body(call.request, bytes_max=PDF_BYTES_MAX)
+    except TimeoutError as error:
+        raise UploadTooSlow from error
     if not content.startswith(_MAGIC):
         raise InvalidInput(FieldError("body", "is not a PDF"))
     mutation = _mutation(call, content)

@@ -3,7 +3,9 @@
 ServiceError
 ├── NotJson           the body can't be read
 ├── BodyTooLarge      the body is over the limit
-└── UnsupportedMedia  the body is of another type
+├── UnsupportedMedia  the body is of another type
+├── TooManyUploads    as many documents come in as memory is kept for
+└── UploadTooSlow     the body took longer than a place is kept for it
 """
 
 from service.errors import ServiceError
@@ -23,3 +25,11 @@ class BodyTooLarge(ServiceError):
 
 class UnsupportedMedia(ServiceError):
     """Only application/pdf is taken here."""
+
+
+class TooManyUploads(ServiceError):
+    """As many documents as may be are coming in; nothing of this one was kept."""
+
+
+class UploadTooSlow(ServiceError):
+    """The document did not arrive in time; nothing of it was kept."""

@@ -15,7 +15,13 @@ from starlette.responses import Response
 
 from service import errors
 from service.api.answers import Answer, response
-from service.api.errors import BodyTooLarge, NotJson, UnsupportedMedia
+from service.api.errors import (
+    BodyTooLarge,
+    NotJson,
+    TooManyUploads,
+    UnsupportedMedia,
+    UploadTooSlow,
+)
 from service.feed.watch import TooManyStreams
 from statemachine import GuardFailed, MachineError, TransitionRefused
 
@@ -43,6 +49,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         NotJson: Kind(400, "not_json", "The body is not JSON"),
         errors.Unauthorized: Kind(401, "unauthorized", "A valid API key is needed"),
         errors.NotFound: Kind(404, "not_found", "Not found"),
+        UploadTooSlow: Kind(408, "upload_too_slow", "The document came too slowly"),
         errors.Conflict: Kind(409, "conflict", "This can't be done now"),
         MachineError: Kind(409, "action_refused", "This can't be done now"),
         TransitionRefused: Kind(409, "action_refused", "This can't be done now"),
@@ -57,6 +64,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         errors.UpstreamError: Kind(502, "upstream_failed", "Vipps did not do it"),
         errors.UpstreamRejected: Kind(502, "upstream_rejected", "Vipps said no"),
         errors.UpstreamTimeout: Kind(504, "upstream_timeout", "Vipps did not answer"),
+        TooManyUploads: Kind(503, "too_many_uploads", "Too many documents at once"),
         errors.DatabaseAway: Kind(503, "database_away", "Try again shortly"),
         errors.SchemaOutdated: Kind(503, "schema_outdated", "The service is being updated"),
     }

@@ -58,7 +58,7 @@ def _addresses() -> dict[str, dict[str, Handler]]:
     return {
         "/v1/invoices": {"GET": invoice_reads.list_invoices, "POST": invoices.create},
         one: {"GET": invoice_reads.one_invoice},
-        f"{one}/document": {"PUT": documents.put_document},
+        f"{one}/document": {"PUT": documents.Uploads().put},
         f"{one}/qr.svg": {"GET": documents.svg},
         f"{one}/qr.png": {"GET": documents.png},
         f"{one}/evidence": {"GET": reports.evidence},

@@ -22,6 +22,7 @@ from service.settings import is_loopback
 from service.store.tables import Registration, StoredVippsEvent
 from service.vipps import VippsClient, new_http
 from webhooks.instants import parse_http_date
+from webhooks.meanings import meaning_of
 from webhooks.vipps import TOLERANCE_S, authority_and_path, sign
 
 # Half of what is tolerated: time to mend it before anything is refused.
@@ -30,19 +31,6 @@ SHOWN_MAX = 10
 
 # An event of no payment: stored as `ignored`, and nothing follows from it.
 PROBE = orjson.dumps({"eventType": "betalbar.doctor.v1"})
-
-MEANINGS = {
-    "host": "signed for another host: BETALBAR_PUBLIC_URL is not what was registered",
-    "path": "signed for another path: register the address that `list` shows",
-    "retired_secret": "signed with an old secret: an old registration is still at Vipps; `sync`",
-    "decoded_secret": "signed with the decoded secret: a sender other than Vipps",
-    "clock_s": "this machine's clock is wrong by so many seconds",
-    "clock": "dated too far from this machine's clock",
-    "body_rewritten": "a proxy has changed the body",
-    "header_missing": "a header of the signature is gone: a proxy strips it, or it is not Vipps",
-    "header_malformed": "a header of the signature is there twice, or in another form",
-    "unknown_signature": "no secret of ours: another shop's registration here, or not Vipps",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +149,7 @@ def _last_proven(session: Session, msn: str) -> Finding:
 
 
 def _refusal(row: Any) -> dict[str, Any]:
-    meanings = [MEANINGS.get(cause.partition("=")[0], "") for cause in row.diagnosis]
+    meanings = [meaning_of(cause) for cause in row.diagnosis]
     return {"at": row.at, "reason": row.reason, "causes": row.diagnosis, "meanings": meanings}
 
 

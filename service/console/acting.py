@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from service.console import second_person
 from service.console.formats import amount_in_minor_units
 from service.console.gate import Form
 from service.errors import Conflict, FieldError, InvalidInput
@@ -41,8 +42,18 @@ def _without_form(act: Callable[[Book, InvoiceRecord, Ask], None]) -> Do:
     return do
 
 
+def _refund(book: Book, invoice: InvoiceRecord, ask: Ask, _: Form) -> None:
+    if second_person.is_needed(book, invoice, ask.amount_minor):
+        second_person.ask_for_one(book, invoice, ask)
+    else:
+        acts.refund(book, invoice, ask)
+
+
 def _paid_elsewhere(book: Book, invoice: InvoiceRecord, ask: Ask, form: Form) -> None:
     is_refund_wanted = form.get("refund") == "yes"
+    if is_refund_wanted and second_person.is_needed(book, invoice, None):
+        detail = "give the money back by Refund first: so much needs a second person"
+        raise Conflict("second_person_needed", detail)
     paid = PaidElsewhere("console", note=ask.reason, is_refund_wanted=is_refund_wanted)
     paid_elsewhere(book, invoice, ask, paid)
 
@@ -77,7 +88,7 @@ ACTIONS: Mapping[str, Action] = {
             "Refund",
             "Gives captured money back to the customer.",
             Permission.MONEY,
-            _without_form(acts.refund),
+            _refund,
             takes_amount=True,
         ),
         Action(
@@ -102,17 +113,23 @@ def act(book: Book, invoice: InvoiceRecord, action: Action, person: Person, form
     """Do it as this person, if the invoice is still as they saw it.
 
     Raises: InvalidInput, Conflict (also where the machine refuses)."""
-    if form.get("version") != str(invoice.version):
-        raise Conflict(
-            "changed_meanwhile", "the invoice has changed since you looked: look again, then decide"
-        )
+    require_unchanged(invoice, form)
     try:
-        action.do(book, invoice, _ask(invoice, action, person, form), form)
+        action.do(book, invoice, ask_of(invoice, action, person, form), form)
     except MachineError as error:
         raise Conflict("action_refused", str(error)) from error
 
 
-def _ask(invoice: InvoiceRecord, action: Action, person: Person, form: Form) -> Ask:
+def require_unchanged(invoice: InvoiceRecord, form: Form) -> None:
+    """Check that the invoice is still as the form shows it. Raises: Conflict."""
+    if form.get("version") != str(invoice.version):
+        raise Conflict(
+            "changed_meanwhile", "the invoice has changed since you looked: look again, then decide"
+        )
+
+
+def ask_of(invoice: InvoiceRecord, action: Action, person: Person, form: Form) -> Ask:
+    """Return what a form asks, as this person. Raises: InvalidInput."""
     reason = form.get("reason", "").strip()
     if not reason or len(reason) > REASON_LENGTH_MAX:
         raise InvalidInput(

@@ -1,9 +1,10 @@
-"""Two weeks as bars: three a day, as high as the highest of all allows."""
+"""Two weeks as pictures: how many, as bars, three a day; how long it took, on a scale of powers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.console.figures import Day
+from service.console.days import Day
 
 WIDTH, HEIGHT = 700, 190
 BASE = 165
@@ -59,3 +60,46 @@ def _bar(left: float, k: int, count: int, highest: int) -> Bar:
     height = max(2.0, round((BASE - 8) * count / highest, 1))
     x = left + k * (_BAR_WIDTH + _BETWEEN)
     return Bar(_KINDS[k], count, x, BASE - height, _BAR_WIDTH, height)
+
+
+# From ten seconds to two weeks: what is faster or slower stands at the edge.
+_LEAST_S, _MOST_S = 10.0, 1_209_600.0
+_MARKED = ((60, "1 min"), (3_600, "1 h"), (86_400, "1 day"), (604_800, "1 week"))
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long one day's customers took: half up to `y_usual`, nine in ten up to `y_most`."""
+
+    x: float
+    y_usual: float
+    y_most: float
+    day: Day
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One line of the scale."""
+
+    text: str
+    y: float
+
+
+def paces(days: Sequence[Day]) -> list[Pace]:
+    """Return each day on which anybody approved; higher is slower."""
+    middle = 1.5 * _BAR_WIDTH + _BETWEEN
+    return [
+        Pace(_left(n, len(days)) + middle, _height(day.usual_s), _height(day.most_s), day)
+        for n, day in enumerate(days)
+        if day.usual_s is not None and day.most_s is not None
+    ]
+
+
+def marks() -> list[Mark]:
+    """Return the scale's lines."""
+    return [Mark(text, _height(seconds)) for seconds, text in _MARKED]
+
+
+def _height(seconds: float) -> float:
+    share = math.log(max(min(seconds, _MOST_S), _LEAST_S) / _LEAST_S) / math.log(_MOST_S / _LEAST_S)
+    return round(BASE - share * (BASE - 12), 1)

@@ -1,29 +1,26 @@
-"""What the overview counts, each in one statement and for one sales unit."""
+"""What the overview counts, for one sales unit."""
 
+import time as real_time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Any
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
+from service.console.attention import Attention, needs_attention
+from service.console.days import Day, Days, midnight, time_zone_of
 from service.metrics.figures import AtRisk, money_at_risk
-from service.settings import TIME_ZONES
-from service.store.tables import (
-    Event,
-    Invoice,
-    Registration,
-    SalesUnit,
-    Subscription,
-    SubscriptionStatus,
-    Transition,
-)
+from service.store.tables import Event, Invoice, SalesUnit, Transition
 from statemachine import State
 
-_DAYS = 14
-_SHOWN_AT_MOST = 8
+__all__ = ["Figures", "Overview", "Pile", "time_zone_of"]
+
+# Only what is counted through is remembered, and only where it is long: a million invoices
+# behind a page that ten people keep open are not counted ten times each second.
+_SLOW_S = 0.05
+_REMEMBERED_TIMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,72 +31,60 @@ class Pile:
     amount_minor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
-    """One day's invoices: made, approved, taken."""
-
-    day: date
-    created: int
-    authorized: int
-    captured: int
-
-
-@dataclass(frozen=True, slots=True)
-class Worry:
-    """An invoice that somebody should look at, and why."""
-
-    reference: str
-    state: str
-    code: str
+Piles = dict[State, Pile]
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
     """One sales unit at one moment."""
 
-    piles: dict[State, Pile]
+    piles: Piles
     today: dict[tuple[str | None, str], int]
     days: Sequence[Day]
     at_risk: Sequence[AtRisk]
-    worries: Sequence[Worry]
-    worry_count: int
-    troubled_subscriptions: Sequence[Subscription]
-    is_registered: bool
-    held_because: str | None
+    attention: Attention
 
 
-def overview(session: Session, unit: SalesUnit, *, now: datetime) -> Overview:
-    """Return everything that the overview shows."""
-    worries, worry_count = _worries(session, unit.msn)
-    return Overview(
-        piles=_piles(session, unit.msn),
-        today=_today(session, unit, now),
-        days=_days(session, unit, now),
-        at_risk=money_at_risk(session, unit.msn),
-        worries=worries,
-        worry_count=worry_count,
-        troubled_subscriptions=_troubled(session, unit.msn),
-        is_registered=_is_registered(session, unit.msn),
-        held_because=unit.held_because if unit.held_since else None,
-    )
+class Figures:
+    """Counts, and remembers for a while what took long."""
+
+    def __init__(self) -> None:
+        """Start with nothing remembered."""
+        self._days = Days()
+        self._piles: dict[str, tuple[float, Piles]] = {}
+
+    def overview(self, session: Session, unit: SalesUnit, now: datetime) -> Overview:
+        """Return everything that the overview shows; `now` is business time."""
+        return Overview(
+            piles=self._piles_of(session, unit.msn),
+            today=_today(session, unit, now),
+            days=self._days.last(session, unit, now),
+            at_risk=money_at_risk(session, unit.msn),
+            attention=needs_attention(session, unit, now=now),
+        )
+
+    def _piles_of(self, session: Session, msn: str) -> Piles:
+        begun = real_time.monotonic()
+        until, piles = self._piles.get(msn, (0.0, {}))
+        if begun < until:
+            return piles
+        piles = _piles(session, msn)
+        took_s = real_time.monotonic() - begun
+        if took_s > _SLOW_S:
+            self._piles[msn] = begun + took_s * _REMEMBERED_TIMES, piles
+        return piles
 
 
-def time_zone_of(unit: SalesUnit) -> str:
-    """Return the time zone in which this sales unit's days begin and end."""
-    return TIME_ZONES[unit.currency]
-
-
-def _piles(session: Session, msn: str) -> dict[State, Pile]:
+def _piles(session: Session, msn: str) -> Piles:
     # What is taken counts as what is left of it; what is not yet taken, as what is owed.
-    shown = sa.case(
-        (
-            col(Invoice.state).in_([State.CAPTURED, State.REFUNDED]),
-            col(Invoice.captured_minor) - col(Invoice.refunded_minor),
-        ),
-        else_=col(Invoice.amount_minor),
-    )
+    is_taken = col(Invoice.state).in_([State.CAPTURED, State.REFUNDED])
+    left = sa.func.sum(col(Invoice.captured_minor) - col(Invoice.refunded_minor))
     counted = (
-        sa.select(col(Invoice.state), sa.func.count(), sa.func.sum(shown))
+        sa.select(
+            col(Invoice.state),
+            sa.func.count(),
+            sa.case((is_taken, left), else_=sa.func.sum(col(Invoice.amount_minor))),
+        )
         .where(col(Invoice.msn) == msn)
         .group_by(col(Invoice.state))
     )
@@ -107,7 +92,8 @@ def _piles(session: Session, msn: str) -> dict[State, Pile]:
 
 
 def _today(session: Session, unit: SalesUnit, now: datetime) -> dict[tuple[str | None, str], int]:
-    begin = _midnight(unit, now)
+    zone = ZoneInfo(time_zone_of(unit))
+    begin = midnight(now.astimezone(zone).date(), zone)
     counted = (
         sa.select(col(Transition.from_state), col(Transition.to_state), sa.func.count())
         .join(
@@ -122,70 +108,3 @@ def _today(session: Session, unit: SalesUnit, now: datetime) -> dict[tuple[str |
         .group_by(col(Transition.from_state), col(Transition.to_state))
     )
     return {(start, end): count for start, end, count in session.execute(counted)}
-
-
-def _days(session: Session, unit: SalesUnit, now: datetime) -> list[Day]:
-    """Return the last two weeks. Days are the sales unit's, also where its clock changes."""
-    zone = ZoneInfo(time_zone_of(unit))
-    today = now.astimezone(zone).date()
-    days = [today - timedelta(days=back) for back in reversed(range(_DAYS))]
-    begins = [datetime.combine(day, time(), zone) for day in (*days, today + timedelta(days=1))]
-    told = {"invoice.created": 0, "invoice.authorized": 1, "invoice.captured": 2}
-    slot = sa.case(
-        *((col(Event.recorded_at) < end, n) for n, end in enumerate(begins[1:])), else_=_DAYS - 1
-    )
-    counted = (
-        sa.select(slot, col(Event.type), sa.func.count())
-        .where(
-            col(Event.msn) == unit.msn,
-            col(Event.recorded_at) >= begins[0],
-            col(Event.type).in_(told),
-            col(Event.is_transition),
-        )
-        .group_by(slot, col(Event.type))
-    )
-    counts = [[0, 0, 0] for _ in days]
-    for n, type_, count in session.execute(counted):
-        counts[n][told[type_]] = count
-    return [Day(day, *counts[n]) for n, day in enumerate(days)]
-
-
-def _worries(session: Session, msn: str) -> tuple[list[Worry], int]:
-    troubled = [col(Invoice.msn) == msn, col(Invoice.problem).is_not(None)]
-    shown = (
-        sa.select(col(Invoice.reference), col(Invoice.state), col(Invoice.problem))
-        .where(*troubled)
-        .order_by(col(Invoice.id).desc())
-        .limit(_SHOWN_AT_MOST)
-    )
-    worries = [Worry(ref, state, _code(problem)) for ref, state, problem in session.execute(shown)]
-    counted = sa.select(sa.func.count()).select_from(Invoice).where(*troubled)
-    return worries, session.execute(counted).scalar_one()
-
-
-def _code(problem: dict[str, Any]) -> str:
-    return str(problem.get("title") or problem.get("code") or "problem")
-
-
-def _troubled(session: Session, msn: str) -> Sequence[Subscription]:
-    well = (SubscriptionStatus.HEALTHY, SubscriptionStatus.UNVERIFIED)
-    troubled = sa.select(Subscription).where(
-        col(Subscription.msn) == msn,
-        col(Subscription.status).not_in(well),
-        col(Subscription.deleted_at).is_(None),
-    )
-    return session.scalars(troubled.order_by(col(Subscription.id)).limit(_SHOWN_AT_MOST)).all()
-
-
-def _is_registered(session: Session, msn: str) -> bool:
-    live = sa.select(col(Registration.id)).where(
-        col(Registration.msn) == msn,
-        col(Registration.retired_at).is_(None),
-        col(Registration.missing_since).is_(None),
-    )
-    return session.execute(live.limit(1)).first() is not None
-
-
-def _midnight(unit: SalesUnit, now: datetime) -> datetime:
-    zone = ZoneInfo(time_zone_of(unit))
-    return datetime.combine(now.astimezone(zone).date(), time(), zone)

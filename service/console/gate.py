@@ -20,11 +20,14 @@ from service.context import Context
 from service.errors import DatabaseAway, Unauthorized
 from service.staff.roles import Permission, may
 from service.staff.sessions import SignedIn, csrf_token, is_seen_long_ago, note_seen, signed_in
-from service.store.tables import SalesUnit
+from service.store.tables import Feed, SalesUnit
 
 SIGN_IN = "/console/sign-in"
 # A reason of 500 characters, percent-encoded, and what stands beside it.
 FORM_BYTES_MAX = 16_384
+# A page that brings itself up to date says so: nobody need sit before it, and what it asks for
+# does not put the idle end off (T36).
+LIVE = "x-live"
 
 Form = Mapping[str, str]
 
@@ -38,7 +41,9 @@ class Visit:
     who: SignedIn
     unit: SalesUnit
     now: datetime
+    head: int  # how far the feed was when the page was asked for
     path: str
+    address: str  # what the page can be asked for again by; empty after a form
     query: Form
     parts: Form
     form: Form = field(default_factory=dict)
@@ -50,6 +55,11 @@ class Visit:
     def may(self, permission: str) -> bool:
         """Tell a template whether to offer something."""
         return may(self.who.person.role, Permission(permission))
+
+    @property
+    def business_now(self) -> datetime:
+        """Return the time by which invoices are due and events are dated."""
+        return self.context.clock.business_now()
 
 
 Serve = Callable[[Visit], Response]
@@ -118,8 +128,7 @@ class Gate:
                 return visit.page("forbidden.html", {"needs": needs}, status=403)
             return serve(visit)
         except Unauthorized:
-            wanted = quote(request.url.path) if request.method == "GET" else "/console"
-            return see_other(f"{SIGN_IN}?next={wanted}")
+            return _to_the_way_in(request)
         except DatabaseAway:
             return self.refuse(503, "The database is away. Nothing was changed; try again.")
 
@@ -128,13 +137,40 @@ class Gate:
         with context.database.snapshot() as session:
             who = signed_in(session, context.vault, self.token(request), now=now)
             unit = session.get_one(SalesUnit, who.msn)
-            is_due = is_seen_long_ago(session, who, now=now)
+            feed = session.get(Feed, who.msn)
+            is_live = LIVE in request.headers
+            is_due = not is_live and is_seen_long_ago(session, who, now=now)
         if is_due:
             with context.database.transaction() as session:
                 note_seen(session, who, now=now)
-        query = dict(parse_qsl(request.url.query))
-        path, parts = request.url.path, request.path_params
-        return Visit(context, self.pages, who, unit, now, path, query, parts, form)
+        return Visit(
+            context=context,
+            pages=self.pages,
+            who=who,
+            unit=unit,
+            now=now,
+            head=feed.position if feed else 0,
+            path=request.url.path,
+            address=_address(request),
+            query=dict(parse_qsl(request.url.query)),
+            parts=request.path_params,
+            form=form,
+        )
+
+
+def _address(request: Request) -> str:
+    if request.method != "GET":
+        return ""
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+
+
+def _to_the_way_in(request: Request) -> Response:
+    wanted = quote(request.url.path) if request.method == "GET" else "/console"
+    target = f"{SIGN_IN}?next={wanted}"
+    if LIVE in request.headers:
+        # A redirect would be followed, and the form be put into the middle of the page.
+        return Response(status_code=401, headers={"HX-Redirect": target})
+    return see_other(target)
 
 
 def carries(form: Form, token: str) -> bool:

@@ -29,8 +29,8 @@ _PLACES = {
 }
 _MARGIN = 20
 _TITLE_HEIGHT = 18
-# Two arrows in one lane move apart by so much, each.
-_ASIDE = 22
+# Two arrows in one lane move apart, and to the left: their labels stand at their right.
+_FIRST_ASIDE, _SECOND_ASIDE = -52, -8
 
 
 class Box(NamedTuple):
@@ -151,8 +151,8 @@ def _draw(drawn: list[Arrow], arrow: Arrow) -> None:
     """Add an arrow; one that would lie on another goes beside it."""
     for n, other in enumerate(drawn):
         if arrow.is_upright and other.is_upright and arrow.x1 == other.x1 and _meet(arrow, other):
-            drawn[n] = _aside(other, -_ASIDE)
-            arrow = _aside(arrow, _ASIDE)
+            drawn[n] = _aside(other, _FIRST_ASIDE)
+            arrow = _aside(arrow, _SECOND_ASIDE)
             break
     drawn.append(arrow)
 

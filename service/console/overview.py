@@ -1,12 +1,14 @@
 """The first page: the machine as a map of what is where, and what needs somebody."""
 
+from functools import partial
+
 from starlette.responses import Response
 from starlette.routing import Route
 
 from service.console import chart
 from service.console import map as state_map
-from service.console.figures import Overview, overview, time_zone_of
-from service.console.formats import number
+from service.console.figures import Figures, Overview, time_zone_of
+from service.console.formats import number, span
 from service.console.gate import Gate, Visit
 from service.console.signing_in import HOME
 from statemachine import State
@@ -14,22 +16,25 @@ from statemachine import State
 
 def overview_routes(gate: Gate) -> list[Route]:
     """Return the route of the overview."""
-    return [gate.shown(HOME, _show)]
+    return [gate.shown(HOME, partial(_show, Figures()))]
 
 
-def _show(visit: Visit) -> Response:
+def _show(figures: Figures, visit: Visit) -> Response:
     with visit.context.database.snapshot() as session:
-        figures = overview(session, visit.unit, now=visit.now)
+        seen = figures.overview(session, visit.unit, visit.business_now)
     return visit.page(
         "overview.html",
         {
-            "figures": figures,
+            "figures": seen,
             "map": state_map,
-            "ways": [_way(figures, arrow) for arrow in state_map.arrows()],
+            "ways": [_way(seen, arrow) for arrow in state_map.arrows()],
             "states": list(State),
             "chart": chart,
-            "bars": chart.bars(figures.days),
-            "labels": chart.labels(figures.days),
+            "bars": chart.bars(seen.days),
+            "labels": chart.labels(seen.days),
+            "paces": chart.paces(seen.days),
+            "marks": chart.marks(),
+            "span": span,
             "time_zone": time_zone_of(visit.unit),
         },
     )

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from service.console.formats import day_and_time, money, number
+from service.console.formats import day_and_time, money, number, span
 from service.settings import Settings
 
 _ASSETS_FOLDER = Path(__file__).parent / "assets"
@@ -52,7 +52,7 @@ class Pages:
             stands_in_for_vipps=not settings.is_vipps_real,
             has_sandbox=settings.has_built_in_sandbox,
         )
-        self._environment.filters.update(money=money, number=number, moment=day_and_time)
+        self._environment.filters.update(money=money, number=number, moment=day_and_time, span=span)
 
     def page(self, template: str, values: Mapping[str, Any], *, status: int = 200) -> Response:
         """Return a page that no cache keeps."""
@@ -71,7 +71,8 @@ def see_other(path: str) -> Response:
 
 @cache
 def _assets() -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in _ASSETS_FOLDER.iterdir()}
+    files = (path for path in _ASSETS_FOLDER.iterdir() if path.suffix in _MEDIA_TYPES)
+    return {path.name: path.read_bytes() for path in files}
 
 
 def _asset_path(name: str) -> str:

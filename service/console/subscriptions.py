@@ -8,17 +8,21 @@ from typing import Any, get_args
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from anyio import from_thread
 from sqlmodel import Session
 from starlette.responses import Response
 from starlette.routing import Route
 
 from service.console.figures import time_zone_of
+from service.console.flows import flow_of
 from service.console.gate import Form, Gate, Visit
+from service.console.outside import Outside
 from service.console.rendering import see_other
-from service.errors import Conflict, FieldError, InvalidInput, NotFound
+from service.errors import Conflict, FieldError, InvalidInput, NotFound, UpstreamTimeout
 from service.outbox import again, changing, delivery_log, subscriptions
 from service.outbox.again import Mode, Window
 from service.outbox.changing import Wish
+from service.outbox.ping import send_test
 from service.staff.roles import Permission
 from service.staff.signing_in import note
 from service.store.tables import DeliveryStatus, Subscription
@@ -46,7 +50,7 @@ class Shown:
     status: int = 200
 
 
-def subscription_routes(gate: Gate) -> list[Route]:
+def subscription_routes(gate: Gate, outside: Outside) -> list[Route]:
     """Return the routes of subscriptions and their deliveries."""
     forms: dict[str, tuple[Do, Permission]] = {
         "enable": (partial(_switch, is_on=True), Permission.MANAGE),
@@ -58,6 +62,7 @@ def subscription_routes(gate: Gate) -> list[Route]:
     return [
         gate.shown(LIST, _show_all),
         gate.shown(ONE, _show),
+        gate.acted(f"{ONE}/test", partial(_test, outside), needs=Permission.MANAGE),
         *(
             gate.acted(f"{ONE}/{name}", partial(_act, name=name, do=do), needs=needs)
             for name, (do, needs) in forms.items()
@@ -71,7 +76,8 @@ def _show_all(visit: Visit) -> Response:
             session, msn=visit.unit.msn, limit=subscriptions.SUBSCRIPTIONS_MAX
         )
         shown = subscriptions.render(session, visit.context.vault, found)
-    values = {"subscriptions": shown, **_common(visit)}
+        flows = {one.id: flow_of(session, one) for one in found}
+    values = {"subscriptions": shown, "flows": flows, **_common(visit)}
     return visit.page("subscriptions.html", values)
 
 
@@ -91,11 +97,13 @@ def _show(visit: Visit, shown: Shown = Shown()) -> Response:
                 statuses=statuses,
             )
             subscription = subscriptions.render(session, vault, [found])[0]
+            flow = flow_of(session, found)
     except NotFound:
         return visit.page("no_subscription.html", {}, status=404)
     kept = {"status": status} if statuses else {}
     values = {
         "subscription": subscription,
+        "flow": flow,
         "deliveries": deliveries,
         "next": f"{LIST}/{found.id}?{urlencode({**kept, 'before': last})}" if last else None,
         "statuses": list(DeliveryStatus),
@@ -135,6 +143,24 @@ def _act(visit: Visit, *, name: str, do: Do) -> Response:
         # Not after a redirect: a secret belongs in no address.
         return _show(visit, Shown(news=news))
     return see_other(f"{LIST}/{visit.parts['id']}")
+
+
+def _test(outside: Outside, visit: Visit) -> Response:
+    """Send a ping now, and say what the receiver said."""
+    context, key, msn = visit.context, visit.parts["id"], visit.unit.msn
+    ping = partial(send_test, msn=msn, subscription_id=key)
+    try:
+        _, reply = from_thread.run(ping, context, outside.to_subscribers)
+    except NotFound:
+        return visit.page("no_subscription.html", {}, status=404)
+    except UpstreamTimeout:
+        return _show(visit, Shown(problem="The service is starting. Try again.", status=503))
+    with context.database.transaction() as session:
+        who = visit.who.person.id
+        note(session, who, "subscription.test", now=visit.now, msn=msn, subject=key)
+    answered = f"It answered {reply.status}" if reply.status else f"No answer: {reply.error}"
+    told = f"{answered}, in {reply.latency_ms} ms."
+    return _show(visit, Shown(news=told) if reply.is_accepted else Shown(problem=told))
 
 
 def _switch(session: Session, visit: Visit, found: Subscription, *, is_on: bool) -> None:

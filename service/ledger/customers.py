@@ -80,7 +80,7 @@ def change_customer(
     Raises: Conflict (`phone_number_taken`), InvalidInput."""
     number = told.get("phoneNumber")
     if number is not None:
-        _change_number(book, customer, number)
+        change_number(book, customer, number)
     know(book, customer, **told)
     if consent is not None:
         state_consent(book, customer, consent)
@@ -93,6 +93,7 @@ def erase(book: Book, customer: Customer) -> None:
     stop_asking(book, customer, "customer_erased", "the customer has been erased")
     drop_documents_of(book.session, customer.id)
     customer.phone_lookup = None
+    customer.sub_lookup = None
     customer.wrapped_key = None
     customer.personal = None
     customer.consent = None
@@ -166,7 +167,10 @@ def customer_resource(customer: Customer, vault: Vault) -> dict[str, Any]:
     }
 
 
-def _change_number(book: Book, customer: Customer, number: str) -> None:
+def change_number(book: Book, customer: Customer, number: str) -> None:
+    """Know the customer by another number from now on; what they have withdrawn stays withdrawn.
+
+    Raises: Conflict (`phone_number_taken`)."""
     other = by_phone(book, customer.msn, number)
     if other is not None and other.id != customer.id:
         raise Conflict("phone_number_taken", f"{other.id} has this number")

@@ -1,8 +1,9 @@
 """Finding a sales unit's invoices: by name, by state, by time, by a word."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col
@@ -22,26 +23,39 @@ class Sought:
     customer_id: str | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None  # exclusive
+    due_from: date | None = None
+    due_to: date | None = None  # that day included
+    amount_minor: int | None = None
     text: str | None = None  # in the reference or the description, in any case
 
 
 def invoices_sought(msn: str, sought: Sought) -> Invoices:
     """Return the statement that finds them, in no order yet."""
-    found = sa.select(Invoice).where(col(Invoice.msn) == msn)
+    found = sa.select(Invoice).where(col(Invoice.msn) == msn, *_conditions(sought))
     if sought.states:
         found = found.where(col(Invoice.state).in_(sorted(sought.states)))
-    if sought.customer_id is not None:
-        found = found.where(col(Invoice.customer_id) == sought.customer_id)
-    if sought.created_from is not None:
-        found = found.where(col(Invoice.created_at) >= sought.created_from)
-    if sought.created_to is not None:
-        found = found.where(col(Invoice.created_at) < sought.created_to)
     if sought.text:
-        found = found.where(
-            col(Invoice.reference).icontains(sought.text, autoescape=True)
-            | col(Invoice.description).icontains(sought.text, autoescape=True)
-        )
+        found = found.where(says(Invoice, sought.text))
     return found
+
+
+def _conditions(sought: Sought) -> list[sa.ColumnElement[bool]]:
+    wanted: list[tuple[Any, Callable[[Any], sa.ColumnElement[bool]]]] = [
+        (sought.customer_id, lambda value: col(Invoice.customer_id) == value),
+        (sought.created_from, lambda value: col(Invoice.created_at) >= value),
+        (sought.created_to, lambda value: col(Invoice.created_at) < value),
+        (sought.due_from, lambda value: col(Invoice.due_date) >= value),
+        (sought.due_to, lambda value: col(Invoice.due_date) <= value),
+        (sought.amount_minor, lambda value: col(Invoice.amount_minor) == value),
+    ]
+    return [compared(value) for value, compared in wanted if value is not None]
+
+
+def says(invoice: type[Invoice], text: str) -> sa.ColumnElement[bool]:
+    """Return the condition that the reference or the description holds a text, in any case."""
+    return col(invoice.reference).icontains(text, autoescape=True) | col(
+        invoice.description
+    ).icontains(text, autoescape=True)
 
 
 def find_invoice(session: Session, msn: str, reference: str) -> Invoice:

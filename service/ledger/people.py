@@ -126,6 +126,26 @@ def by_phone(book: Book, msn: str, phone_number: str) -> Customer | None:
     return book.session.scalars(named).one_or_none()
 
 
+def by_sub(book: Book, msn: str, sub: str) -> Customer | None:
+    """Return the customer whom Vipps calls this, to this sales unit."""
+    lookup = book.vault.sub_lookup(msn, sub)
+    named = sa.select(Customer).where(col(Customer.msn) == msn, col(Customer.sub_lookup) == lookup)
+    return book.session.scalars(named.order_by(col(Customer.updated_at).desc()).limit(1)).first()
+
+
+def know_sub(book: Book, customer: Customer, sub: str) -> None:
+    """Write what Vipps calls this customer; nobody else of the sales unit is called so now."""
+    lookup = book.vault.sub_lookup(customer.msn, sub)
+    others = sa.update(Customer).where(
+        col(Customer.msn) == customer.msn,
+        col(Customer.sub_lookup) == lookup,
+        col(Customer.id) != customer.id,
+    )
+    book.session.execute(others.values(sub_lookup=None))
+    customer.sub_lookup = lookup
+    know(book, customer, sub=sub)
+
+
 def add_customer(
     book: Book, msn: str, phone_number: str, *, consent: dict[str, str] | None
 ) -> Customer:

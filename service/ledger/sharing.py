@@ -14,8 +14,18 @@ from sqlmodel import col
 
 from service.ledger.book import Book
 from service.ledger.consent import PAGE, Consent, grant
+from service.ledger.customers import change_number
 from service.ledger.documents import give_to
-from service.ledger.people import MERCHANT, add_customer, box_of, by_phone, is_withdrawn, know
+from service.ledger.people import (
+    MERCHANT,
+    add_customer,
+    box_of,
+    by_phone,
+    by_sub,
+    is_withdrawn,
+    know,
+    know_sub,
+)
 from service.ledger.received import Received
 from service.ledger.stored import Row
 from service.store.tables import (
@@ -105,17 +115,21 @@ def take_in_payer(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, to
 
     An invoice that names nobody is theirs from now on. Who was erased meanwhile stays erased,
     and who withdrew after the click has withdrawn."""
-    if not awaits(payment) or told.phone_number is None:
+    if not awaits(payment):
+        return
+    addressee = book.session.get(Customer, invoice.customer_id) if invoice.customer_id else None
+    is_erased = addressee is not None and addressee.erased_at is not None
+    payer = None if is_erased else _payer(book, invoice.msn, told)
+    if payer is None and not is_erased:
         return
     payment.shared_at = book.now
     book.touch(invoice, payment)
-    addressee = book.session.get(Customer, invoice.customer_id) if invoice.customer_id else None
-    if addressee is not None and addressee.erased_at is not None:
+    if payer is None:
         return
-    payer = by_phone(book, invoice.msn, told.phone_number) or add_customer(
-        book, invoice.msn, told.phone_number, consent=None
-    )
-    know(book, payer, **{n: v for n, v in (("name", told.name), ("sub", told.sub)) if v})
+    if told.name is not None:
+        know(book, payer, name=told.name)
+    if told.sub is not None:
+        know_sub(book, payer, told.sub)
     _grant(book, payer, payment)
     payment.shared_by = payer.id
     box = box_of(payer, book.vault)
@@ -125,6 +139,22 @@ def take_in_payer(book: Book, invoice: InvoiceRecord, payment: PaymentRecord, to
     if invoice.customer_id is None:
         invoice.customer_id = payer.id
         give_to(book, invoice, box)
+
+
+def _payer(book: Book, msn: str, told: Told) -> Customer | None:
+    """Return who paid: by number, else whom Vipps has called so before; None: not told yet.
+
+    Whoever comes back with another number has changed it. Two customers are never made one: a
+    number that is known is that customer's, whatever Vipps called them before."""
+    known = by_sub(book, msn, told.sub) if told.sub is not None else None
+    if told.phone_number is None:
+        return known
+    owner = by_phone(book, msn, told.phone_number)
+    if owner is None and known is not None:
+        change_number(book, known, told.phone_number)
+        know(book, known, phoneNumber=told.phone_number)
+        return known
+    return owner or add_customer(book, msn, told.phone_number, consent=None)
 
 
 def _grant(book: Book, payer: Customer, payment: PaymentRecord) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from service.sandbox.acts import Acts
 from service.sandbox.approval import settle
 from service.sandbox.calls import Call, json_response
+from service.sandbox.chaos import plan_answer, plan_of
 from service.sandbox.clock import Clock
 from service.sandbox.delivery import Dispatcher, report_crash
 from service.sandbox.epayment import EpaymentApi
@@ -86,6 +88,28 @@ class Sandbox:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
                 self._world.store.close()
+
+    def now(self) -> datetime:
+        """Return business time."""
+        return self.clock.now()
+
+    def ahead_s(self) -> float:
+        """Return how far business time is ahead of real time."""
+        return self.clock.offset.total_seconds()
+
+    def faults(self) -> Mapping[str, float | None]:
+        """Return what goes wrong on purpose, by its API's names."""
+        return plan_answer(self._world.chaos.plan)
+
+    async def advance(self, seconds: float) -> None:
+        """Turn the clock ahead, and expire what this makes too old."""
+        self._world.advance(seconds)
+        await self._world.store.kept()
+
+    async def set_faults(self, faults: Mapping[str, float]) -> None:
+        """Let this go wrong from now on. Raises: Refused."""
+        self._world.follow(plan_of(faults))
+        await self._world.store.kept()
 
     def _issue_token(self, call: Call) -> Response:
         answer = self._tokens.issue(call.headers, call.now)

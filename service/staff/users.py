@@ -20,6 +20,9 @@ from service.vault import Vault
 
 DEMO_LOGIN = "demo"
 
+# How the ledger names people.
+_ACTOR = "user:"
+
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,99}")
 
 
@@ -39,7 +42,7 @@ class Person:
     @property
     def actor(self) -> str:
         """Return how the ledger names this person."""
-        return f"user:{self.id}"
+        return f"{_ACTOR}{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +138,7 @@ def disable_user(session: Session, vault: Vault, login: str, *, now: datetime) -
 
 def opened(session: Session, vault: Vault, user: StaffUser) -> Person:
     """Return a stored user with what is sealed about them opened."""
-    personal = vault.open(user.personal, place=f"staff_user:{user.id}:personal")
-    known = orjson.loads(personal)
+    known = _known(vault, user)
     msns = sa.select(col(StaffUnit.msn)).where(col(StaffUnit.user_id) == user.id)
     return Person(
         id=user.id,
@@ -157,9 +159,25 @@ def totp_secret_of(vault: Vault, user: StaffUser) -> str | None:
     return vault.open(user.totp_secret, place=f"staff_user:{user.id}:totp_secret").decode()
 
 
+def user_id_of(actor: str) -> str:
+    """Return whose id stands in what the ledger names a person by."""
+    return actor.removeprefix(_ACTOR)
+
+
+def name_of(vault: Vault, user: StaffUser) -> str:
+    """Return a stored user's name."""
+    return str(_known(vault, user)["name"])
+
+
 def normal_login(login: str) -> str:
     """Return a login as it is compared: without spaces around it, in lower case."""
     return login.strip().lower()
+
+
+def _known(vault: Vault, user: StaffUser) -> dict[str, str]:
+    personal = vault.open(user.personal, place=f"staff_user:{user.id}:personal")
+    known: dict[str, str] = orjson.loads(personal)
+    return known
 
 
 def _sealed(vault: Vault, user_id: str, secret: str | None) -> bytes | None:

@@ -16,7 +16,7 @@ from service.store.tables import DataKey
 from service.vault.box import Box
 
 # One key per use: a leak of one, or a weakness in one use, opens nothing else.
-_PURPOSES = ("data", "phone", "page", "signing", "sandbox", "staff", "request")
+_PURPOSES = ("data", "phone", "sub", "page", "signing", "sandbox", "staff", "request")
 
 _DEMO_PASSWORD_BYTES = 9
 
@@ -53,6 +53,10 @@ class Vault:
     def phone_lookup(self, msn: str, phone_number: str) -> bytes:
         """Return the keyed hash by which a sales unit finds a phone number again."""
         return self._derive("phone", f"{msn}:{phone_number}")
+
+    def sub_lookup(self, msn: str, sub: str) -> bytes:
+        """Return the keyed hash by which a sales unit finds again who Vipps calls this."""
+        return self._derive("sub", f"{msn}:{sub}")
 
     def login_lookup(self, login: str) -> bytes:
         """Return the keyed hash by which a person's login is found again."""

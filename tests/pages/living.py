@@ -14,6 +14,7 @@ import uvicorn
 from playwright.sync_api import Page
 
 from service.app import create_app
+from service.context import Context
 from service.settings import load_settings
 from tests.flows.client import Api
 from tests.flows.processes import HTTP, eventually
@@ -29,6 +30,7 @@ class Living:
 
     url: str
     api: Api
+    context: Context
     _numbers: "count[int]" = field(default_factory=lambda: _NUMBERS)
 
     def bill(self, **changes: Any) -> tuple[str, str]:
@@ -43,6 +45,13 @@ class Living:
         answer = self.api.call("POST", "/v1/invoices?wait=10", body)
         assert answer.status_code == 201, answer.text
         return reference, str(answer.json()["pageUrl"])
+
+    def add_document(self, reference: str, pdf: bytes) -> None:
+        """Add the merchant's own PDF to an invoice."""
+        headers = {"Authorization": f"Bearer {self.api.key}", "Content-Type": "application/pdf"}
+        path = f"{self.url}/v1/invoices/{reference}/document"
+        answer = HTTP.put(path, content=pdf, headers=headers)
+        assert answer.status_code == 200, answer.text
 
     def ask(self, **changes: Any) -> tuple[str, str]:
         """Send an invoice to the app of somebody new."""
@@ -91,14 +100,15 @@ def living(folder: Path, **environment: str) -> Iterator[Living]:
             "MERCHANT_NAME": "Fjord Window Care",
         } | environment
         settings = load_settings({f"BETALBAR_{name}": text for name, text in given.items()})
-        config = uvicorn.Config(create_app(settings), log_config=None, timeout_graceful_shutdown=1)
+        app = create_app(settings)
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             url = settings.base_url
             eventually(lambda: _is_ready(url), what="ready")
-            yield Living(url, Api([url], API_KEY))
+            yield Living(url, Api([url], API_KEY), app.state.context)
         finally:
             server.should_exit = True
             thread.join()

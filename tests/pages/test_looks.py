@@ -18,6 +18,14 @@ RUN_AXE = """async (rules) => {
   return found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" | ")}`);
 }"""
 
+# The least that every reader takes for a document of one empty page.
+PDF = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj
+trailer<</Root 1 0 R>>
+"""
+
 UNBROKEN = "W" * 90
 HOSTILE = (
     "<script>window.hit=1</script>",
@@ -157,6 +165,38 @@ def test_page_can_be_read_in_the_apps_web_view(page: Page, shop: Living) -> None
     framed = page.frame_locator("iframe")
 
     expect(framed.get_by_role("heading", name="Waiting in your Vipps app")).to_be_visible()
+
+
+def test_invoice_is_read_as_pdf_on_the_page(page: Page, shop: Living) -> None:
+    """The merchant's own PDF stands on the page, is served as one, and can be opened by itself."""
+    reference, url = shop.bill()
+    shop.add_document(reference, PDF)
+    paper = page.locator("iframe.paper")
+    with page.expect_response(lambda answer: answer.url == f"{url}/document") as answered:
+        page.goto(url)
+        paper.scroll_into_view_if_needed()
+
+    headers = answered.value.headers
+    box = paper.bounding_box()
+    assert answered.value.status in (200, 206)
+    assert headers["content-type"] == "application/pdf"
+    assert headers["content-disposition"].startswith("inline")
+    assert box and box["height"] > 300
+    assert not is_too_wide(page)
+    expect(page.get_by_role("link", name="Open the invoice as PDF")).to_be_visible()
+
+
+def test_replaced_invoice_leads_to_no_other(page: Page, shop: Living) -> None:
+    """The new one may be somebody else's: the page says that there is one, and not where."""
+    old, url = shop.bill()
+    new, new_url = shop.bill(replaces=old)
+    page.goto(url)
+
+    expect(page.locator("#standing-title")).to_have_text("Replaced by a new invoice")
+    expect(page.get_by_role("button")).to_have_count(0)
+    assert new not in page.content() and new_url not in page.content()
+    page.goto(new_url)
+    expect(page.get_by_role("button", name="Pay with Vipps")).to_be_visible()
 
 
 def test_page_names_mobilepay_where_it_is_called_so(tmp_path: Path, page: Page) -> None:

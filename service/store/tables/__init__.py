@@ -24,7 +24,7 @@ from service.store.tables.outgoing import (
 )
 from service.store.tables.people import Customer, Withdrawal
 from service.store.tables.requests import StoredAnswer
-from service.store.tables.staff import StaffAct, StaffSession, StaffUnit, StaffUser
+from service.store.tables.staff import RefundRequest, StaffAct, StaffSession, StaffUnit, StaffUser
 from service.store.tables.units import ApiKey, DataKey, Registration, SalesUnit
 from webhooks.health import SubscriptionStatus
 
@@ -51,6 +51,7 @@ __all__ = [
     "Payment",
     "PaymentRecord",
     "ReferenceClaim",
+    "RefundRequest",
     "RefusedWebhook",
     "Registration",
     "SalesUnit",

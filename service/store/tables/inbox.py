@@ -36,6 +36,16 @@ class StoredVippsEvent(SQLModel, table=True):
             **only_where("outcome = 'applied' AND name IN ('CAPTURED', 'REFUNDED')"),
         ),
         sa.Index("ix_vipps_event_invoice_id", "invoice_id"),
+        # Contradictions, and what only a read has brought: rare, and looked for by people.
+        sa.Index(
+            "ix_vipps_event_refused", "msn", "received_at", **only_where("outcome = 'refused'")
+        ),
+        sa.Index(
+            "ix_vipps_event_healed",
+            "msn",
+            "received_at",
+            **only_where("source = 'poll' AND outcome = 'applied'"),
+        ),
         one_of("outcome", Outcome, "outcome_known"),
         one_of("source", ("webhook", "poll"), "source_known"),
     )

@@ -25,8 +25,16 @@ class Event(SQLModel, table=True):
             unique=True,
             **only_where("is_transition"),
         ),
-        # A digest of one hour must not read a year of events.
-        sa.Index("ix_event_digest", "msn", "recorded_at", **only_where("is_transition")),
+        # The few that tell of no transition, for whoever reads all that was told of an invoice.
+        sa.Index("ix_event_noted", "invoice_id", **only_where("NOT is_transition")),
+        # A digest of one hour must not read a year of events, nor a day's figures the events.
+        sa.Index(
+            "ix_event_digest",
+            "msn",
+            "recorded_at",
+            postgresql_include=["type"],
+            **only_where("is_transition"),
+        ),
     )
 
     id: str = Field(primary_key=True)

@@ -21,12 +21,15 @@ class Customer(SQLModel, table=True):
             unique=True,
             **only_where("phone_lookup IS NOT NULL"),
         ),
+        # Not unique: two payments that end in the same instant must both be taken in.
+        sa.Index("ix_customer_sub", "msn", "sub_lookup", **only_where("sub_lookup IS NOT NULL")),
         sa.Index("ix_customer_newest", "msn", "id"),
     )
 
     id: str = Field(primary_key=True)
     msn: str = Field(foreign_key="sales_unit.msn")
     phone_lookup: bytes | None = None  # keyed hash; a bare hash of a number is no secret (T46)
+    sub_lookup: bytes | None = None  # keyed hash of how Vipps names them to this sales unit
     wrapped_key: bytes | None = None  # dropping it makes all of this person unreadable
     personal: bytes | None = None  # sealed JSON: phoneNumber, name, sub
     consent: dict[str, str] | None = Field(default=None, sa_type=Json)  # as the API shows it

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
+import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from service.kinds import Role
-from service.store.tables.columns import one_of
+from service.store.tables.columns import one_of, only_where
 
 
 class StaffUser(SQLModel, table=True):
@@ -58,3 +59,33 @@ class StaffAct(SQLModel, table=True):
     subject: str | None = None
     reason: str | None = None
     at: datetime
+
+
+class RefundRequest(SQLModel, table=True):
+    """A refund above what one person may give alone: it waits for a second one."""
+
+    __tablename__ = "refund_request"
+    __table_args__ = (
+        sa.Index("ix_refund_request_waiting", "msn", "id", **only_where("decided_at IS NULL")),
+        # Two that wait at once would let the same money be agreed to twice.
+        sa.Index(
+            "uq_refund_request_one_waits",
+            "invoice_id",
+            unique=True,
+            **only_where("decided_at IS NULL"),
+        ),
+        sa.CheckConstraint(
+            "decided_by IS NULL OR is_agreed = false OR decided_by <> asked_by", name="two_people"
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    msn: str
+    invoice_id: str = Field(foreign_key="invoice.id")
+    amount_minor: int = Field(sa_type=sa.BigInteger)
+    reason: str
+    asked_by: str = Field(foreign_key="staff_user.id")
+    asked_at: datetime
+    decided_by: str | None = Field(default=None, foreign_key="staff_user.id")
+    decided_at: datetime | None = None
+    is_agreed: bool | None = None  # None: nobody has decided

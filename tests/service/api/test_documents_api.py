@@ -1,5 +1,6 @@
 """The PDF of an invoice, uploaded and sealed; its link as QR code."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 import zxingcpp
 from PIL import Image
 from sqlmodel import col
+from starlette.applications import Starlette
 
-from service.api.documents import PDF_BYTES_MAX
+from service.api.calls import keyed_route
+from service.api.documents import PDF_BYTES_MAX, UPLOADS_AT_ONCE, Uploads
 from service.ledger.documents import CHUNK_BYTES, find_document, read_chunk
 from service.store.tables import Act, Document, DocumentChunk, Invoice
 from tests.service.api.shop import ONLY_SQLITE, Shop
@@ -119,6 +122,58 @@ async def test_endless_document_is_cut_off(shop: Shop) -> None:
 
     assert answer.status_code == 413
     assert shop.all(Document) == []
+
+
+@ONLY_SQLITE
+async def test_documents_at_once_are_bounded(shop: Shop) -> None:
+    """One more than there is memory for is sent away, and let in once another has ended."""
+    await shop.create(push=False)
+    full, go_on = asyncio.Event(), asyncio.Event()
+    begun = 0
+
+    async def slow() -> AsyncIterator[bytes]:
+        nonlocal begun
+        begun += 1
+        if begun == UPLOADS_AT_ONCE:
+            full.set()
+        yield b"%PDF-"
+        await go_on.wait()
+        yield b"1.7"
+
+    async with asyncio.TaskGroup() as group:
+        others = [group.create_task(_put(shop, slow())) for _ in range(UPLOADS_AT_ONCE)]
+        await asyncio.wait_for(full.wait(), 20)
+        refused = await _put(shop)
+        go_on.set()
+    taken = await _put(shop)
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "too_many_uploads")
+    assert refused.headers["Retry-After"]
+    assert [task.result().status_code for task in others] == [200] * UPLOADS_AT_ONCE
+    assert taken.status_code == 200
+
+
+@ONLY_SQLITE
+async def test_document_that_drips_is_given_up(shop: Shop) -> None:
+    """A place is kept for a minute, not for as long as somebody likes."""
+    await shop.create(push=False)
+    route = keyed_route(
+        shop.context, "/{reference}", {"PUT": Uploads(at_once=1, within_s=0.05).put}
+    )
+    transport = httpx.ASGITransport(app=Starlette(routes=[route]))
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"%PDF-"
+        await asyncio.Event().wait()
+
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://shop.example", headers=shop.client.headers
+    ) as client:
+        slow = await client.put("/acme-2026-000123", content=endless(), headers=_AS_PDF)
+        next_one = await client.put("/acme-2026-000123", content=PDF, headers=_AS_PDF)
+
+    assert (slow.status_code, slow.json()["code"]) == (408, "upload_too_slow")
+    assert next_one.status_code == 200
 
 
 @ONLY_SQLITE

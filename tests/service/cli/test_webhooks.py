@@ -14,7 +14,6 @@ from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from service.cli.webhooks_doctor import MEANINGS
 from service.clock import Clock
 from service.context import Context
 from service.inbox.receiver import Receiver
@@ -27,6 +26,7 @@ from service.wake import Wake
 from tests.fake_merchant import serve
 from tests.service.cli.conftest import Betalbar, Ended
 from webhooks import diagnosis
+from webhooks.meanings import MEANINGS
 
 pytestmark = pytest.mark.anyio
 

@@ -1,13 +1,14 @@
 """The console over a real database, asked by a client that keeps cookies as a browser does."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 
-from service.console import console_routes
+from service.console import Console
 from service.context import Context
 from service.kinds import Role
 from service.staff.users import NewPerson, add_user
@@ -36,14 +37,20 @@ class Desk:
 @pytest.fixture
 def desk(database: Database) -> Iterator[Desk]:
     """Give a console that listens, at which nobody is signed in."""
-    made = a_context(database, MSN, OTHER_MSN)
-    with database.transaction() as session:
+    with open_desk(a_context(database, MSN, OTHER_MSN)) as opened:
+        yield opened
+
+
+@contextmanager
+def open_desk(made: Context) -> Iterator[Desk]:
+    """Serve a console, and let a person of each role in."""
+    with made.database.transaction() as session:
         for role in Role:
             person = NewPerson(
                 role.value, role.value.title(), role, (MSN,), PASSWORD, has_second_factor=False
             )
             add_user(session, made.vault, person, now=NOW)
-    served = Served(Starlette(routes=console_routes(made)))
+    served = Served(Starlette(routes=Console(made).routes))
     served.start()
     with httpx.Client(base_url=served.url) as http:
         yield Desk(made, http, served.url)

@@ -4,8 +4,11 @@ import re
 
 import httpx
 import pytest
+from sqlmodel import select
 
-from tests.builders import ONLY_SQLITE
+from service.staff.sessions import IDLE_END
+from service.store.tables import StaffSession
+from tests.builders import NOW, ONLY_SQLITE
 from tests.service.console.conftest import Desk
 
 pytestmark = ONLY_SQLITE
@@ -129,3 +132,25 @@ def test_only_our_own_files_are_served(desk: Desk) -> None:
     assert (
         desk.http.get("/console/assets/console.css").headers["content-type"].startswith("text/css")
     )
+
+
+def test_page_that_updates_itself_keeps_nobody_signed_in(desk: Desk) -> None:
+    """Its own requests are no sign of life; once signed out it is led to the way in (T36)."""
+    desk.sign_in()
+    with desk.context.database.transaction() as session:
+        row = session.exec(select(StaffSession)).one()
+        row.seen_at = seen_at = NOW - IDLE_END / 2
+        session.add(row)
+    live = desk.http.get("/console", headers={"x-live": "1"})
+    with desk.context.database.snapshot() as session:
+        assert session.exec(select(StaffSession.seen_at)).one() == seen_at
+    desk.http.get("/console")
+    with desk.context.database.snapshot() as session:
+        assert session.exec(select(StaffSession.seen_at)).one() == NOW
+    desk.http.cookies.clear()
+
+    over = desk.http.get("/console/invoices", headers={"x-live": "1"})
+
+    assert live.status_code == 200
+    assert over.status_code == 401
+    assert over.headers["hx-redirect"] == "/console/sign-in?next=/console/invoices"

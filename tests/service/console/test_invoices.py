@@ -87,7 +87,7 @@ def test_filter_that_cant_be_read_is_said(desk: Desk, query: str) -> None:
     answer = desk.http.get(f"/console/invoices?{query}")
 
     assert answer.status_code == 422
-    assert "no date, or no state" in answer.text
+    assert "no date, no state, or no amount" in answer.text
 
 
 @ONLY_SQLITE
@@ -200,7 +200,7 @@ def test_invoice_is_walked_from_push_to_cancel(desk: Desk, page: Page) -> None:
     send(desk, REFERENCE, "CREATED", text=HOSTILE)
     sign_in(desk, page, "finance")
     page.get_by_role("link", name="Invoices").click()
-    page.get_by_label("Reference or description").fill("0001")
+    page.get_by_label("Reference, description").fill("0001")
     page.get_by_role("button", name="Search").click()
     expect(page.get_by_text(HOSTILE)).to_be_visible()
     page.get_by_role("link", name=REFERENCE).click()
@@ -214,6 +214,9 @@ def test_invoice_is_walked_from_push_to_cancel(desk: Desk, page: Page) -> None:
     page.locator("summary", has_text="Mark as postponed").click()
     page.get_by_label("Reason").and_(page.locator(":visible")).fill("Called us: after payday")
     page.get_by_role("button", name="Mark as postponed").click()
+    expect(page.get_by_text("The open request stays.")).to_be_visible()
+    assert not is_too_wide(page)
+    page.get_by_role("button", name="Yes, do it").click()
 
     expect(page.get_by_text("“Called us: after payday”")).to_be_visible()
     expect(page.locator("h1 .state")).to_have_text("soft_dismissed")
@@ -229,7 +232,7 @@ def found(desk: Desk, **query: str) -> list[str]:
 
 def named(html: str) -> list[str]:
     """Return the references of a list's rows."""
-    return re.findall(r'<th scope="row"><a href="/console/invoices/([^"]+)">', html)
+    return re.findall(r'<th scope="row"><a data-row href="/console/invoices/([^"]+)">', html)
 
 
 def form_of(desk: Desk, path: str, **fields: str) -> dict[str, str]:
@@ -241,7 +244,7 @@ def form_of(desk: Desk, path: str, **fields: str) -> dict[str, str]:
 
 def act(desk: Desk, name: str, **fields: str) -> httpx.Response:
     """Send an act's form as the invoice's page has it, with some fields changed."""
-    form = form_of(desk, PAGE, reason="because")
+    form = form_of(desk, PAGE, reason="because", confirmed="yes")
     return desk.http.post(f"{PAGE}/{name}", data={**form, **fields})
 
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 
-from service.console.figures import Overview, overview
+from service.console.figures import Figures, Overview
 from service.ledger.book import write
 from service.ledger.invoices import create_invoice
 from service.ledger.record import record
@@ -46,7 +46,7 @@ def figures(desk: Desk) -> Overview:
     """Return what the overview counts."""
     with desk.context.database.snapshot() as session:
         unit = session.get_one(SalesUnit, MSN)
-        return overview(session, unit, now=NOW)
+        return Figures().overview(session, unit, NOW)
 
 
 def test_invoices_are_counted_where_they_are(desk: Desk) -> None:

@@ -8,12 +8,13 @@ import pytest
 
 from service.ledger.acts import push
 from service.ledger.consent import withdraw, withdraw_on_page
+from service.ledger.customers import erase, lock_customer
 from service.ledger.people import open_person
 from service.ledger.sharing import READABLE_FOR, told_by_userinfo, told_by_vipps, was_refused
 from service.store.db import Database
 from service.store.tables import Customer, Payment, StoredVippsEvent
 from service.vault import SealBroken
-from tests.builders import PHONE, Desk, VippsPayment, a_desk
+from tests.builders import MSN, PHONE, Desk, VippsPayment, a_desk
 from tests.service.ledger.paying import (
     DETAILS,
     SUB,
@@ -22,6 +23,8 @@ from tests.service.ledger.paying import (
     clicks,
     create_body,
 )
+
+NEW = "4798765432"
 
 
 def _approve(desk: Desk, vipps: VippsPayment, **told: Any) -> None:
@@ -69,6 +72,61 @@ def test_later_invoice_to_the_payer_can_be_pushed(database: Database) -> None:
     desk.create(reference="acme-2026-000124", phone_number=None, customer_id=desk.customer().id)
 
     assert desk.payment("acme-2026-000124").user_flow == "PUSH_MESSAGE"
+
+
+def test_payer_who_returns_with_another_number_is_the_same_customer(database: Database) -> None:
+    """Vipps's own name for a person outlives their number, and so does what they have agreed to."""
+    desk, vipps = a_clicked_desk(database)
+    _approve(desk, vipps, userDetails=DETAILS, sub=SUB)
+    before = desk.customer()
+
+    _approve(desk, _pays_again(desk), userDetails={**DETAILS, "mobileNumber": NEW}, sub=SUB)
+
+    (after,) = desk.all(Customer)
+    person = open_person(after, desk.context.vault)
+    assert after.id == before.id == desk.invoice("acme-2026-000124").customer_id
+    assert person is not None and person.phone_number == NEW
+
+
+def test_payer_who_returns_is_known_before_the_number_is_told(database: Database) -> None:
+    """Where Vipps says no more than whom it is, nobody waits a week for the number."""
+    desk, vipps = a_clicked_desk(database)
+    _approve(desk, vipps, userDetails=DETAILS, sub=SUB)
+
+    _approve(desk, _pays_again(desk), sub=SUB)
+
+    assert desk.invoice("acme-2026-000124").customer_id == desk.customer().id
+
+
+def test_number_that_is_another_customers_stays_theirs(database: Database) -> None:
+    """Customers are never merged: the invoice is the number's, and Vipps's name goes with it."""
+    desk, vipps = a_clicked_desk(database)
+    _approve(desk, vipps, userDetails=DETAILS, sub=SUB)
+    desk.create(reference="acme-2026-000125", phone_number=NEW)
+    again = _pays_again(desk)
+
+    _approve(desk, again, userDetails={**DETAILS, "mobileNumber": NEW}, sub=SUB)
+
+    old, new = desk.customer(), desk.customer(NEW)
+    assert desk.invoice(again.reference).customer_id == new.id
+    assert [old.sub_lookup, new.sub_lookup] == [None, desk.context.vault.sub_lookup(MSN, SUB)]
+
+
+def test_who_is_erased_is_not_recognised(database: Database) -> None:
+    """Neither by number nor by Vipps's name: who comes back is somebody new."""
+    desk, vipps = a_clicked_desk(database)
+    _approve(desk, vipps, userDetails=DETAILS, sub=SUB)
+    erased = desk.customer()
+    desk.write(lambda book: erase(book, lock_customer(book, MSN, erased.id)))
+
+    _approve(desk, _pays_again(desk), userDetails={**DETAILS, "mobileNumber": NEW}, sub=SUB)
+
+    assert desk.invoice("acme-2026-000124").customer_id == desk.customer(NEW).id != erased.id
+
+
+def _pays_again(desk: Desk) -> VippsPayment:
+    desk.create(reference="acme-2026-000124", phone_number=None, flow="WEB_REDIRECT")
+    return clicks(desk, reference="acme-2026-000124")
 
 
 def test_payment_asks_for_the_number_only_with_the_customers_yes(database: Database) -> None:
