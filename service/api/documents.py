@@ -1,6 +1,7 @@
 """What goes with an invoice on paper: its PDF, and its link as QR code."""
 
 import hashlib
+from typing import Final
 
 from sqlmodel import Session
 
@@ -12,25 +13,24 @@ from service.api.errors import UnsupportedMedia
 from service.api.idempotency import Claim, read_key
 from service.api.invoices import etag_of, reference_of
 from service.api.mutations import Effect, Mutation, perform
-from service.api.query import Query
 from service.documents.qr import qr_png, qr_svg
 from service.errors import FieldError, InvalidInput
 from service.ledger.book import Book
 from service.ledger.documents import keep_document
 from service.ledger.finding import find_invoice
-from service.ledger.resource import page_url, rfc3339
+from service.ledger.resource import page_url, rfc3339_of
 from service.ledger.types import Ask
+from service.shapes.invoices import DocumentResource
 
 PDF_BYTES_MAX = 10 * 1024 * 1024
 
-_PDF = "application/pdf"
+_PDF: Final = "application/pdf"
 # Every PDF begins so; one that begins otherwise is perhaps something else as well.
 _MAGIC = b"%PDF-"
 
 
 async def put_document(call: Call) -> Answer:
     """Answer `PUT …/document`: keep the PDF that the invoice's page shows."""
-    Query(call.request)
     reference = reference_of(call)
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != _PDF:
@@ -46,12 +46,12 @@ async def put_document(call: Call) -> Answer:
         require_match(mutation.if_match, etag_of(session, invoice))
         document = keep_document(book, invoice, content, Ask(actor=call.caller.actor))
         book.post()
-        kept = {
+        kept: DocumentResource = {
             "reference": invoice.reference,
             "contentType": _PDF,
             "bytes": document.size_bytes,
             "sha256": document.sha256.hex(),
-            "uploadedAt": rfc3339(document.uploaded_at),
+            "uploadedAt": rfc3339_of(document.uploaded_at),
         }
         return Effect(json_answer(kept))
 
@@ -70,7 +70,6 @@ async def png(call: Call) -> Answer:
 
 async def _link(call: Call) -> str:
     """Return the link of the invoice's page: good for as long as the invoice."""
-    Query(call.request)
     reference, context = reference_of(call), call.context
     invoice = await call.read(lambda session: find_invoice(session, call.caller.msn, reference))
     return page_url(invoice.id, context.vault, context.settings.base_url)
