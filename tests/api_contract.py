@@ -47,7 +47,7 @@ def check_answer(answer: httpx.Response) -> None:
     raw, content = answer.content, named.get("content", {})
     if bool(raw) != bool(content) or (raw and media_type not in content):
         raise NotAsDocumented(f"{path}: {answer.status_code} {media_type}")
-    if media_type.endswith("json"):
+    if media_type in ("application/json", "application/problem+json"):
         place = f"/paths/{_escaped(path)}/{_method(answer)}/responses/{answer.status_code}"
         schema = validator(f"{place}/content/{_escaped(media_type)}/schema")
         wrong = next(schema.iter_errors(answer.json()), None)

@@ -47,7 +47,7 @@ def contract(stage: Stage) -> OpenAPI:
     return OpenAPI.from_dict(stage.client.get("/openapi.json").json())
 
 
-@pytest.mark.parametrize(("path", "method", "name"), _cases())
+@pytest.mark.parametrize(("path", "method", "name"), list(_cases()))
 def test_example_can_be_sent_and_is_answered_as_documented(
     stage: Stage, contract: OpenAPI, path: str, method: str, name: str | None
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import orjson
 from pydantic import TypeAdapter
 
 from service.api.contract.operations import Operation
@@ -123,7 +124,27 @@ def _shapes() -> tuple[dict[Any, Json], Json]:
         [(shape, "validation", adapter) for shape, adapter in adapters.items()],
         ref_template=f"{SCHEMA}{{model}}",
     )
-    return {key: schema for (key, _), schema in by_key.items()}, without_titles(document["$defs"])
+    named = {key: schema for (key, _), schema in by_key.items()}
+    return named, _with_defaults_in_words(without_titles(document["$defs"]))
+
+
+def _with_defaults_in_words(schema: Any) -> Any:
+    """Say in words what is taken where a member is absent.
+
+    Generators take a member with a `default` for one that is always there, and ask for it."""
+    if isinstance(schema, list):
+        return [_with_defaults_in_words(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    said = {name: _with_defaults_in_words(one) for name, one in schema.items()}
+    if "default" not in said or isinstance(said["default"], dict):
+        return said
+    default = said.pop("default")
+    return (
+        said
+        if default is None
+        else {**said, "description": f"Else {orjson.dumps(default).decode()}."}
+    )
 
 
 def _types_of(operation: Operation) -> list[Any]:

@@ -61,7 +61,7 @@ OPERATIONS: Operations = {
             "transitions told in that time.",
             query=(
                 instant_parameter("from", "The beginning.", is_required=True),
-                instant_parameter("to", "The end; without, now."),
+                instant_parameter("to", "The end; without, now.", example="2026-11-23T00:00:00Z"),
                 whole_parameter(
                     "buckets",
                     "Into how many stretches.",

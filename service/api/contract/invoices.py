@@ -208,7 +208,7 @@ OPERATIONS: Operations = {
         "GET": Operation(
             "getQrSvg",
             "Get the page's link as QR code, as SVG",
-            one(Reply("The picture.", {"type": "string"}, media_type="image/svg+xml")),
+            one(Reply("The picture.", {}, media_type="image/svg+xml")),
         ),
     },
     f"{_ONE}/qr.png": {

@@ -82,10 +82,12 @@ def text_parameter(
     return Parameter(name, says, {"type": "string"}, example, is_required)
 
 
-def instant_parameter(name: str, says: str, *, is_required: bool = False) -> Parameter:
+def instant_parameter(
+    name: str, says: str, *, example: str = "2026-11-22T00:00:00Z", is_required: bool = False
+) -> Parameter:
     """Return a parameter that is an instant."""
     schema = {"type": "string", "format": "date-time"}
-    return Parameter(name, says, schema, "2026-11-22T00:00:00Z", is_required)
+    return Parameter(name, says, schema, example, is_required)
 
 
 def list_parameter(name: str, says: str, *, of: Any, example: Any = None) -> Parameter:

@@ -76,7 +76,7 @@ OPERATIONS: Operations = {
             "Get figures for Prometheus",
             one(Reply("Prometheus's text format.", {"type": "string"}, media_type="text/plain")),
             "Needs `BETALBAR_METRICS_KEY` beside a real Vipps.",
-            refusals=("unauthorized",),
+            refusals=("unauthorized", "database_away"),
             is_open=True,
         ),
     },
