@@ -9,12 +9,15 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import BaseRoute, Mount, Route
 
 from service.api.contract.openapi import openapi
+from service.api.contract.reference import pages
 from service.api.contract.remedies import EXPLAINED
 from service.app import create_app
 from service.events.schemas import event_schema
 from service.outbox.event_types import EVENT_TYPES
 from service.settings import load_settings
 from tests.api_contract import NotAsDocumented, check_answer
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 # What is for Vipps and for people, and no contract with a merchant's system.
 NOT_THE_API = (
@@ -90,6 +93,12 @@ def test_every_code_of_a_refusal_is_explained_and_said_by_some_operation() -> No
         "upstream_timeout",
     }
     assert set(EXPLAINED) - said == elsewhere
+
+
+@pytest.mark.parametrize("name", pages())
+def test_reference_page_is_what_the_code_says(name: str) -> None:
+    """What I read is true today: `make reference` writes it."""
+    assert (DOCS / name).read_text() == pages()[name]
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)

@@ -45,7 +45,6 @@ _IN_THE_APP = Example(
         "amount": {"currency": "NOK", "value": 200000},
         "customer": {"phoneNumber": "4791234567", "name": "Kari Nordmann"},
         "description": "Travel insurance",
-        "dueDate": "2026-12-01",
     },
 )
 _BY_LINK = Example(
