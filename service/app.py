@@ -12,6 +12,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 
+from service.api.contract.serving import asset_route
 from service.api.routes import api_routes, exception_handlers
 from service.api.running import Running
 from service.broker.sink import BrokerSink
@@ -89,6 +90,7 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
     routes: list[BaseRoute] = [
         Route("/webhooks/vipps/{msn}", receiver),
         *api_routes(context, running),
+        asset_route(),
         *console.routes,
         *page_routes(context),
         *(sandbox.routes if sandbox else ()),

@@ -17,15 +17,16 @@ def check_event(event: dict[str, Any]) -> None:
 
 @cache
 def _validator(event_type: str) -> Draft202012Validator:
-    schema = _closed(event_schema(event_type))
+    schema = closed(event_schema(event_type))
     return Draft202012Validator(schema, format_checker=FormatChecker())
 
 
-def _closed(schema: Any) -> Any:
+def closed(schema: Any) -> Any:
+    """Return a schema by which members that nobody is told of are wrong."""
     if isinstance(schema, list):
-        return [_closed(one) for one in schema]
+        return [closed(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {name: _closed(inner) for name, inner in schema.items()}
+    inside = {name: closed(inner) for name, inner in schema.items()}
     has_members = isinstance(schema.get("properties"), dict) and "type" in schema
-    return {**closed, "additionalProperties": False} if has_members else closed
+    return {**inside, "additionalProperties": False} if has_members else inside

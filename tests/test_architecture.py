@@ -52,12 +52,13 @@ service.outbox.vetted     | outbox.destinations webhooks               | aiohttp
 service.outbox.egress     | errors outbox.destinations outbox.vetted webhooks | anyio httpx
 service.events.shapes     | store statemachine                         | pydantic typing_extensions
 service.events            | events.shapes outbox statemachine          | orjson pydantic
+service.shapes            | events.shapes store statemachine            | pydantic typing_extensions
 service.units             | BASE                                       | orjson sqlalchemy sqlmodel
 
 service.metrics           | BASE                                       | prometheus_client sqlalchemy sqlmodel
-service.ledger            | BASE events.shapes schedule vipps statemachine webhooks  | orjson sqlalchemy sqlmodel
+service.ledger            | BASE events.shapes schedule shapes vipps statemachine webhooks | orjson sqlalchemy sqlmodel
 service.audit             | BASE ledger webhooks                       | cryptography orjson sqlalchemy sqlmodel
-service.outbox            | BASE events.shapes group_commit outbox.destinations outbox.egress statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
+service.outbox            | BASE events.shapes group_commit outbox.destinations outbox.egress shapes statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.feed              | BASE outbox                                | anyio sqlalchemy sqlmodel structlog
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.inbox             | BASE group_commit ledger statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
@@ -67,7 +68,7 @@ service.clockwork         | BASE inbox.registering ledger outbox vipps        | 
 
 service.documents         | BASE ledger                                | anyio segno starlette
 service.broker            | BASE                                       | anyio nats orjson sqlalchemy sqlmodel structlog
-service.api               | BASE audit awaiting broker documents feed ledger metrics outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
+service.api               | BASE audit awaiting broker documents events events.shapes feed ledger metrics outbox outbox.egress shapes vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit inbox inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
 service.app               | BASE api broker clockwork commands console inbox inbox.registering logs outbox outbox.egress pages sandbox staff stopping units vipps | anyio sqlalchemy starlette structlog

@@ -1,7 +1,6 @@
 """Customers over the API. A phone number is never in an address: addresses end up in logs."""
 
 from dataclasses import replace
-from typing import Any
 
 from sqlmodel import Session
 
@@ -11,11 +10,11 @@ from service.api.calls import Call
 from service.api.conditions import content_etag, require_match
 from service.api.cursors import read_id, write_cursor
 from service.api.mutations import Effect, perform, read_mutation
-from service.api.query import Query
 from service.api.schemas import ConsentIn, CustomerChangeIn, CustomerNewIn, NothingIn, PhoneIn
 from service.ledger import customers
 from service.ledger.book import Book
 from service.ledger.customers import BY_THE_MERCHANT, StatedConsent
+from service.shapes.customers import CustomerPage, CustomersFound
 from service.store.tables import Customer
 
 _LIST = "customers"
@@ -23,7 +22,6 @@ _LIST = "customers"
 
 async def create(call: Call) -> Answer:
     """Answer `POST /v1/customers`: 201, or 200 for one who is known already."""
-    Query(call.request)
     mutation = await read_mutation(call)
     body = check(CustomerNewIn, mutation.body)
     consent = _stated(body.consent) if "consent" in body.model_fields_set else BY_THE_MERCHANT
@@ -43,11 +41,10 @@ async def create(call: Call) -> Answer:
 
 async def list_customers(call: Call) -> Answer:
     """Answer `GET /v1/customers`: newest first, without those who are erased."""
-    query, msn = Query(call.request, "limit", "cursor"), call.caller.msn
-    limit, cursor = query.limit(), query.text("cursor")
+    msn, limit, cursor = call.caller.msn, call.query.limit(), call.query.text("cursor")
     before = read_id(cursor, _LIST, msn) if cursor is not None else None
 
-    def work(session: Session) -> dict[str, Any]:
+    def work(session: Session) -> CustomerPage:
         found, last = customers.list_customers(session, msn, limit=limit, before=before)
         items = [customers.customer_resource(c, call.context.vault) for c in found]
         return {"items": items, "cursor": write_cursor(_LIST, msn, last) if last else None}
@@ -57,19 +54,17 @@ async def list_customers(call: Call) -> Answer:
 
 async def search(call: Call) -> Answer:
     """Answer `POST /v1/customers/search`: who has this number, as a list of one or none."""
-    Query(call.request)
     body, vault = check(PhoneIn, parse_json(await read_body(call.request))), call.context.vault
 
-    def work(session: Session) -> list[dict[str, Any]]:
+    def work(session: Session) -> CustomersFound:
         found = customers.search_customers(session, vault, call.caller.msn, body.phone_number)
-        return [customers.customer_resource(customer, vault) for customer in found]
+        return {"items": [customers.customer_resource(customer, vault) for customer in found]}
 
-    return json_answer({"items": await call.read(work)})
+    return json_answer(await call.read(work))
 
 
 async def one_customer(call: Call) -> Answer:
     """Answer `GET /v1/customers/{id}`, with its ETag."""
-    Query(call.request)
     find = customers.find_customer
     return await call.read(
         lambda session: _answer(call, find(session, call.caller.msn, call.path_part))
@@ -78,7 +73,6 @@ async def one_customer(call: Call) -> Answer:
 
 async def change(call: Call) -> Answer:
     """Answer `PATCH /v1/customers/{id}`: what is named is changed, the rest stays."""
-    Query(call.request)
     mutation = await read_mutation(call)
     body = check(CustomerChangeIn, mutation.body)
     told: dict[str, str | None] = {}
@@ -100,7 +94,6 @@ async def change(call: Call) -> Answer:
 
 async def erase(call: Call) -> Answer:
     """Answer `DELETE /v1/customers/{id}`: 204; the person is forgotten, the ledger stays whole."""
-    Query(call.request)
     mutation = await read_mutation(call)
     check(NothingIn, mutation.body)
 

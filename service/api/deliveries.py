@@ -1,9 +1,7 @@
 """What went to a subscription, and sending it again."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from anyio import to_thread
 from sqlmodel import Session
@@ -14,12 +12,12 @@ from service.api.calls import Call
 from service.api.conditions import require_match
 from service.api.cursors import read_id, write_cursor
 from service.api.mutations import Effect, perform, perform_long, read_mutation
-from service.api.query import Query
 from service.api.schemas import NothingIn, ReplayIn
 from service.api.subscriptions import find_subscription, require_seen
 from service.errors import FieldError, InvalidInput
 from service.outbox import again, delivery_log
 from service.outbox.again import Wanted, Window
+from service.shapes.subscriptions import Count, DeliveryPage
 from service.store.tables import DeliveryStatus
 
 # Each transaction is short, so that no webhook of Vipps waits for a replay.
@@ -30,14 +28,14 @@ _REPLAY_LASTS = timedelta(seconds=120)
 
 async def list_deliveries(call: Call) -> Answer:
     """Answer `GET /v1/subscriptions/{id}/deliveries`: newest first; `?status=` filters."""
-    query, msn = Query(call.request, "limit", "cursor", "status"), call.caller.msn
+    query, msn = call.query, call.caller.msn
     limit, cursor, statuses = query.limit(), query.text("cursor"), query.several("status")
     if not set(statuses) <= set(DeliveryStatus):
         raise InvalidInput(FieldError("status", f"is one of {', '.join(DeliveryStatus)}"))
     list_name = f"deliveries/{call.path_part}"
     after = read_id(cursor, list_name, msn) if cursor is not None else None
 
-    def work(session: Session) -> Mapping[str, Any]:
+    def work(session: Session) -> DeliveryPage:
         subscription = find_subscription(session, call)
         items, last = delivery_log.list_page(
             session,
@@ -54,7 +52,6 @@ async def list_deliveries(call: Call) -> Answer:
 
 async def redeliver(call: Call) -> Answer:
     """Answer `POST /v1/deliveries/{id}/redeliver`: 202, with the delivery as it stands then."""
-    Query(call.request)
     mutation = await read_mutation(call)
     check(NothingIn, mutation.body)
     context, delivery_id = call.context, call.path_part
@@ -72,7 +69,6 @@ async def redeliver(call: Call) -> Answer:
 
 async def replay(call: Call) -> Answer:
     """Answer `POST /v1/subscriptions/{id}/replay` with how many are, or would be, sent again."""
-    Query(call.request)
     mutation = await read_mutation(call)
     body = check(ReplayIn, mutation.body)
     window = _window(body, call)
@@ -86,7 +82,8 @@ async def _replay(call: Call, window: Window, *, is_dry: bool) -> Answer:
         lambda session: again.find(session, find_subscription(session, call), window)
     )
     count = len(wanted) if is_dry else await to_thread.run_sync(_send, call, wanted)
-    return json_answer({"count": count})
+    shown: Count = {"count": count}
+    return json_answer(shown)
 
 
 def _window(body: ReplayIn, call: Call) -> Window:

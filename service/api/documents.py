@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from sqlmodel import Session
 
@@ -15,14 +16,14 @@ from service.api.errors import TooManyUploads, UnsupportedMedia, UploadTooSlow
 from service.api.idempotency import Claim, read_key
 from service.api.invoices import etag_of, reference_of
 from service.api.mutations import Effect, Mutation, perform
-from service.api.query import Query
 from service.documents.qr import qr_png, qr_svg
 from service.errors import FieldError, InvalidInput
 from service.ledger.book import Book
 from service.ledger.documents import keep_document
 from service.ledger.finding import find_invoice
-from service.ledger.resource import page_url, rfc3339
+from service.ledger.resource import page_url, rfc3339_of
 from service.ledger.types import Ask
+from service.shapes.invoices import DocumentResource
 
 PDF_BYTES_MAX = 10 * 1024 * 1024
 # Each is in memory whole, some three times over until it is sealed: 150 MB at most, a process.
@@ -30,7 +31,7 @@ UPLOADS_AT_ONCE = 5
 # Who drips a document keeps a place from others for no longer.
 UPLOAD_WITHIN_S = 60.0
 
-_PDF = "application/pdf"
+_PDF: Final = "application/pdf"
 # Every PDF begins so; one that begins otherwise is perhaps something else as well.
 _MAGIC = b"%PDF-"
 
@@ -62,7 +63,6 @@ class Uploads:
 
 
 async def _put(call: Call, *, within_s: float) -> Answer:
-    Query(call.request)
     reference = reference_of(call)
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != _PDF:
@@ -82,12 +82,12 @@ async def _put(call: Call, *, within_s: float) -> Answer:
         require_match(mutation.if_match, etag_of(session, invoice))
         document = keep_document(book, invoice, content, Ask(actor=call.caller.actor))
         book.post()
-        kept = {
+        kept: DocumentResource = {
             "reference": invoice.reference,
             "contentType": _PDF,
             "bytes": document.size_bytes,
             "sha256": document.sha256.hex(),
-            "uploadedAt": rfc3339(document.uploaded_at),
+            "uploadedAt": rfc3339_of(document.uploaded_at),
         }
         return Effect(json_answer(kept))
 
@@ -106,7 +106,6 @@ async def png(call: Call) -> Answer:
 
 async def _link(call: Call) -> str:
     """Return the link of the invoice's page: good for as long as the invoice."""
-    Query(call.request)
     reference, context = reference_of(call), call.context
     invoice = await call.read(lambda session: find_invoice(session, call.caller.msn, reference))
     return page_url(invoice.id, context.vault, context.settings.base_url)

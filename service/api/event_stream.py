@@ -17,7 +17,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.api.calls import Call, Handler
 from service.api.feed_places import FIRST, cursor_after, position_of, wanted_types
-from service.api.query import Query
 from service.errors import DatabaseAway
 from service.feed.pages import Page, Wanted
 from service.feed.watch import FeedWatch, OpenStream
@@ -40,8 +39,8 @@ def stream_events(watch: FeedWatch) -> Handler:
     """Return the handler of `GET /v1/events/stream`."""
 
     async def handle(call: Call) -> Response:
-        query = Query(call.request, "cursor", "types")
-        types, msn = wanted_types(query.several("types")), call.caller.msn
+        query, msn = call.query, call.caller.msn
+        types = wanted_types(query.several("types"))
         # A client that reconnects repeats the address; where it was then is what counts.
         last = call.request.headers.get("last-event-id")
         cursor, field = (last, "Last-Event-ID") if last else (query.text("cursor"), "cursor")

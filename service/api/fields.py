@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from service.settings import is_loopback
 from webhooks.instants import parse_rfc3339
@@ -116,12 +116,20 @@ def _without_nul(text: str) -> str:
     return text
 
 
-Reference = Annotated[str, AfterValidator(_reference)]
-Kid = Annotated[str, AfterValidator(_kid)]
-PhoneNumber = Annotated[str, BeforeValidator(_phone_number)]
-Day = Annotated[date, BeforeValidator(_day)]
-Instant = Annotated[datetime, BeforeValidator(_instant)]
-Url = Annotated[str, AfterValidator(_url)]
+# What the validators say, as far as JSON Schema can; its patterns are JavaScript's.
+_REFERENCE_SCHEMA = {"type": "string", "pattern": "^(?![0-9]+$)[a-zA-Z0-9-]{8,60}$"}
+_KID_SCHEMA = {"type": "string", "pattern": "^[0-9]{1,24}[0-9-]$"}
+_PHONE_SCHEMA = {"type": ["string", "integer"], "pattern": "^[+]?[0-9 ]+$", "minimum": 10**8}
+_DAY_SCHEMA = {"type": "string", "format": "date"}
+_INSTANT_SCHEMA = {"type": "string", "format": "date-time"}
+_URL_SCHEMA = {"type": "string", "format": "uri", "maxLength": _URL_LENGTH_MAX}
+
+Reference = Annotated[str, AfterValidator(_reference), WithJsonSchema(_REFERENCE_SCHEMA)]
+Kid = Annotated[str, AfterValidator(_kid), WithJsonSchema(_KID_SCHEMA)]
+PhoneNumber = Annotated[str, BeforeValidator(_phone_number), WithJsonSchema(_PHONE_SCHEMA)]
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema(_DAY_SCHEMA)]
+Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema(_INSTANT_SCHEMA)]
+Url = Annotated[str, AfterValidator(_url), WithJsonSchema(_URL_SCHEMA)]
 Text = Annotated[str, AfterValidator(_without_nul)]
 Line = Annotated[str, AfterValidator(_without_control)]
 Name = Annotated[Line, StringConstraints(min_length=1, max_length=100)]

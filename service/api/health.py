@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import sqlalchemy as sa
 from anyio import to_thread
@@ -15,14 +15,16 @@ from service.api.running import Running
 from service.broker.positions import Behind, failing
 from service.context import Context
 from service.errors import DatabaseAway, SchemaOutdated
-from service.ledger.resource import rfc3339
+from service.ledger.resource import rfc3339_of
+from service.shapes.discovery import Health, Readiness, Unpublished
 from service.store.schema import require_current
 from service.store.tables import Registration, SalesUnit
 
 
 async def healthz(_: Request) -> Answer:
     """Answer `GET /healthz`: 200 whenever anything answers at all."""
-    return json_answer({"status": "up"})
+    shown: Health = {"status": "up"}
+    return json_answer(shown)
 
 
 def readyz(context: Context, running: Running) -> OpenHandler:
@@ -35,12 +37,12 @@ def readyz(context: Context, running: Running) -> OpenHandler:
         workers = {name: is_running() for name, is_running in running.workers.items()}
         found = await to_thread.run_sync(_look, context)
         is_ready = found.database == "ok" and all(workers.values())
-        shown: dict[str, Any] = {
+        shown: Readiness = {
             "status": "ready" if is_ready else "not_ready",
             "database": found.database,
             "workers": workers,
-            "heldSalesUnits": found.held,
-            "missingRegistrations": found.missing,
+            "heldSalesUnits": list(found.held),
+            "missingRegistrations": list(found.missing),
             "unpublished": [_unpublished(one) for one in found.behind],
         }
         return json_answer(shown, status=200 if is_ready else 503)
@@ -53,7 +55,7 @@ class _Found:
     """How the database is, whose commands wait, whose webhooks Vipps has dropped, and whose
     events the broker does not take."""
 
-    database: str
+    database: Literal["ok", "away", "outdated"]
     held: Sequence[str] = ()
     missing: Sequence[str] = ()
     behind: Sequence[Behind] = ()
@@ -84,10 +86,10 @@ def _look(context: Context) -> _Found:
         return _Found("outdated")
 
 
-def _unpublished(one: Behind) -> dict[str, Any]:
+def _unpublished(one: Behind) -> Unpublished:
     return {
         "salesUnit": one.msn,
         "reason": one.reason,
-        "since": rfc3339(one.since),
+        "since": rfc3339_of(one.since),
         "waiting": one.waiting,
     }

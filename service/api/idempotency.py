@@ -25,7 +25,9 @@ from service.vault import SealBroken, Vault
 
 HEADER = "Idempotency-Key"
 
-_KEY = re.compile(rb"[!-~]{1,255}")
+# Also in the document.
+KEY_PATTERN = "^[!-~]{1,255}$"
+_KEY = re.compile(KEY_PATTERN.encode())
 
 # A row without an answer: its effect has begun outside the database (a test delivery).
 _NO_ANSWER = 0

@@ -1,6 +1,6 @@
 """What merchants read of invoices: a list, one, and one's history."""
 
-from typing import Any
+from typing import cast
 
 import sqlalchemy as sa
 from sqlmodel import Session, col
@@ -14,24 +14,24 @@ from service.api.resources import invoice_resources, stored_invoice_answer
 from service.errors import FieldError, InvalidInput
 from service.ledger.finding import Sought, find_invoice, invoices_sought
 from service.ledger.resource import transition_resource
+from service.shapes.invoices import InvoicePage, TransitionPage, TransitionResource
 from service.store.tables import Invoice, Transition
 from statemachine import State
 
 _STATES = frozenset(State)
-_FILTERS = ("state", "customer", "createdFrom", "createdTo", "q")
 _LIST = "invoices"
 
 
 async def list_invoices(call: Call) -> Answer:
     """Answer `GET /v1/invoices`: newest first, filtered."""
-    query = Query(call.request, "limit", "cursor", *_FILTERS)
+    query = call.query
     msn, limit, cursor = call.caller.msn, query.limit(), query.text("cursor")
     wanted = invoices_sought(msn, _sought(query))
     if cursor is not None:
         wanted = wanted.where(col(Invoice.id) < read_id(cursor, _LIST, msn))
     page = wanted.order_by(col(Invoice.id).desc()).limit(limit + 1)
 
-    def work(session: Session) -> dict[str, Any]:
+    def work(session: Session) -> InvoicePage:
         found = session.scalars(page).all()
         next_cursor = write_cursor(_LIST, msn, found[limit - 1].id) if len(found) > limit else None
         items = invoice_resources(session, call.context, found[:limit])
@@ -42,7 +42,6 @@ async def list_invoices(call: Call) -> Answer:
 
 async def one_invoice(call: Call) -> Answer:
     """Answer `GET /v1/invoices/{reference}`, with its ETag."""
-    Query(call.request)
     reference = reference_of(call)
 
     def work(session: Session) -> Answer:
@@ -54,12 +53,12 @@ async def one_invoice(call: Call) -> Answer:
 
 async def list_transitions(call: Call) -> Answer:
     """Answer `GET /v1/invoices/{reference}/transitions`: oldest first."""
-    query, msn = Query(call.request, "limit", "cursor"), call.caller.msn
+    query, msn = call.query, call.caller.msn
     reference = reference_of(call)
     list_name, limit, cursor = f"transitions/{reference}", query.limit(), query.text("cursor")
     after = read_position(cursor, list_name, msn) if cursor is not None else 0
 
-    def work(session: Session) -> dict[str, Any]:
+    def work(session: Session) -> TransitionPage:
         invoice = find_invoice(session, msn, reference)
         history = sa.select(Transition).where(
             col(Transition.invoice_id) == invoice.id, col(Transition.sequence) > after
@@ -68,7 +67,8 @@ async def list_transitions(call: Call) -> Answer:
         rows = session.scalars(page).all()
         is_more = len(rows) > limit
         next_cursor = write_cursor(list_name, msn, rows[limit - 1].sequence) if is_more else None
-        return {"items": [transition_resource(r) for r in rows[:limit]], "cursor": next_cursor}
+        items = [cast(TransitionResource, transition_resource(row)) for row in rows[:limit]]
+        return {"items": items, "cursor": next_cursor}
 
     return json_answer(await call.read(work))
 

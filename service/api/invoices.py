@@ -12,13 +12,12 @@ from service.api.conditions import invoice_etag, require_match
 from service.api.creation import new_invoice
 from service.api.fields import REFERENCE
 from service.api.mutations import Effect, perform, read_mutation
-from service.api.query import Query
 from service.api.resources import invoice_answer
 from service.api.schemas import (
     ActIn,
     Body,
     InvoiceIn,
-    Money,
+    MoneyIn,
     PaidElsewhereIn,
     PushIn,
     SoftDismissIn,
@@ -41,7 +40,7 @@ Act = Callable[[Book, InvoiceRecord, Ask, B], None]
 
 async def create(call: Call) -> Answer:
     """Answer `POST /v1/invoices`: 201, or 200 where the same one is there already."""
-    mutation = await read_mutation(call, wait_s=Query(call.request, "wait").wait_s())
+    mutation = await read_mutation(call, wait_s=call.query.wait_s())
     new = new_invoice(check(InvoiceIn, mutation.body))
     ask = Ask(actor=call.caller.actor)
 
@@ -66,7 +65,7 @@ def _handler(model: type[B], act: Act[B], *, awaits_vipps: bool = True) -> Handl
     """Return the handler of one act on one invoice."""
 
     async def handle(call: Call) -> Answer:
-        mutation = await read_mutation(call, wait_s=Query(call.request, "wait").wait_s())
+        mutation = await read_mutation(call, wait_s=call.query.wait_s())
         reference, body = reference_of(call), check(model, mutation.body)
 
         def work(session: Session) -> Effect:
@@ -112,7 +111,7 @@ def _effect(
 
 
 def _ask(call: Call, invoice: InvoiceRecord, body: Body) -> Ask:
-    amount: Money | None = getattr(body, "amount", None)
+    amount: MoneyIn | None = getattr(body, "amount", None)
     if amount is not None and amount.currency != invoice.currency:
         raise InvalidInput(FieldError("amount.currency", f"the invoice is in {invoice.currency}"))
     return Ask(

@@ -21,7 +21,7 @@ class Query:
 
     def __init__(self, request: Request, *known: str) -> None:
         """Take all parameters. Raises: InvalidInput, naming each that is wrong."""
-        self._values: dict[str, list[str]] = {}
+        self._values: dict[str, list[str]] = {name: [] for name in known}
         wrong: dict[str, str] = {}
         for name, value in request.query_params.multi_items():
             if name not in known:
@@ -30,20 +30,21 @@ class Query:
                 wrong[name] = f"is longer than {_VALUE_LENGTH_MAX} characters"
             elif not value.isprintable():
                 wrong[name] = "has a control character"
-            self._values.setdefault(name, []).append(value)
+            else:
+                self._values[name].append(value)
         if wrong:
             raise InvalidInput(*(FieldError(name, reason) for name, reason in wrong.items()))
 
     def text(self, name: str) -> str | None:
         """Return a parameter that may be given once, or None. Raises: InvalidInput."""
-        given = self._values.get(name, [])
+        given = self._values[name]
         if len(given) > 1:
             raise InvalidInput(FieldError(name, "is given more than once"))
         return given[0] if given else None
 
     def several(self, name: str) -> Sequence[str]:
         """Return a parameter's values, repeated or separated by commas. Raises: InvalidInput."""
-        parts = [part for text in self._values.get(name, []) for part in text.split(",") if part]
+        parts = [part for text in self._values[name] for part in text.split(",") if part]
         if len(parts) > _VALUES_MAX:
             raise InvalidInput(FieldError(name, f"has more than {_VALUES_MAX} values"))
         return parts

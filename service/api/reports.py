@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,12 +13,12 @@ from sqlmodel import Session
 from service.api.answers import Answer, json_answer
 from service.api.calls import Call
 from service.api.invoices import reference_of
-from service.api.query import Query
 from service.audit.evidence import evidence_of
 from service.errors import FieldError, InvalidInput, NotFound
 from service.ledger.finding import find_invoice
-from service.ledger.resource import money, rfc3339
+from service.ledger.resource import money, rfc3339_of
 from service.settings import TIME_ZONES
+from service.shapes.reports import Booked, DailyReport
 from service.store.inserts import table_of
 from service.store.tables import Invoice, SalesUnit, StoredVippsEvent
 
@@ -32,7 +33,7 @@ async def daily(call: Call) -> Answer:
     """Answer `GET /v1/reports/daily?date=`: JSON, or CSV with `?format=csv`.
 
     A day is the sales unit's own; amounts are those of Vipps's events."""
-    query = Query(call.request, "date", "format")
+    query = call.query
     day, form = _day(query.text("date")), query.text("format") or "json"
     if form not in ("json", "csv"):
         raise InvalidInput(FieldError("format", "is json or csv"))
@@ -48,7 +49,6 @@ async def daily(call: Call) -> Answer:
 
 async def evidence(call: Call) -> Answer:
     """Answer `GET /v1/invoices/{reference}/evidence`: everything stored about it, signed."""
-    Query(call.request)
     reference, context = reference_of(call), call.context
 
     def work(session: Session) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _day(text: str | None) -> date:
     return day
 
 
-def daily_report(session: Session, msn: str, day: date) -> dict[str, Any]:
+def daily_report(session: Session, msn: str, day: date) -> DailyReport:
     """Return what was captured and refunded on one day of the sales unit's own.
 
     Raises: NotFound."""
@@ -122,9 +122,9 @@ def _booked(msn: str, start: datetime, end: datetime) -> sa.Select[Any]:
     )
 
 
-def _item(row: sa.Row[Any]) -> dict[str, Any]:
+def _item(row: sa.Row[Any]) -> Booked:
     return {
-        "at": rfc3339(row.occurred_at),
+        "at": rfc3339_of(row.occurred_at),
         "type": "capture" if row.name == "CAPTURED" else "refund",
         "invoice": row.invoice_reference,
         "payment": row.reference,
@@ -134,7 +134,7 @@ def _item(row: sa.Row[Any]) -> dict[str, Any]:
     }
 
 
-def _csv(items: list[dict[str, Any]]) -> bytes:
+def _csv(items: Sequence[Booked]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(_COLUMNS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlmodel import Session, col
@@ -12,6 +12,7 @@ from service.api.conditions import invoice_etag
 from service.context import Context
 from service.ledger.people import open_person
 from service.ledger.resource import invoice_resource
+from service.shapes.invoices import InvoiceCustomer, InvoiceResource
 from service.store.tables import Customer, Invoice, InvoiceRecord, Payment, PaymentRecord
 from service.vault import Vault
 
@@ -44,7 +45,7 @@ def stored_invoice_answer(
 
 def invoice_resources(
     session: Session, context: Context, invoices: Sequence[Invoice]
-) -> list[dict[str, Any]]:
+) -> list[InvoiceResource]:
     """Return many invoices, in the order given."""
     chains: dict[str, list[Payment]] = {invoice.id: [] for invoice in invoices}
     for payment in _payments(session, list(chains)):
@@ -68,17 +69,18 @@ def _resource(
     invoice: InvoiceRecord,
     payments: Sequence[PaymentRecord],
     customer: Customer | None,
-) -> dict[str, Any]:
-    return invoice_resource(
+) -> InvoiceResource:
+    shown = invoice_resource(
         invoice,
         payments,
         vault=context.vault,
         base_url=context.settings.base_url,
-        customer=_customer(customer, context.vault),
+        customer=cast(dict[str, Any] | None, _customer(customer, context.vault)),
     )
+    return cast(InvoiceResource, shown)
 
 
-def _customer(customer: Customer | None, vault: Vault) -> dict[str, Any] | None:
+def _customer(customer: Customer | None, vault: Vault) -> InvoiceCustomer | None:
     if customer is None:
         return None
     person = open_person(customer, vault)

@@ -19,10 +19,12 @@ from service.api import (
     subscriptions,
     zeroeventhub,
 )
-from service.api.calls import Handler, answer_http_error, keyed_route, open_route
+from service.api.calls import Handler
+from service.api.contract.serving import contract_handlers
 from service.api.event_stream import stream_events
 from service.api.health import healthz, readyz
 from service.api.metrics import metrics
+from service.api.routing import answer_http_error, keyed_route, open_route
 from service.api.running import Running
 from service.context import Context
 from service.feed.watch import FeedWatch
@@ -40,11 +42,13 @@ def api_routes(context: Context, running: Running) -> list[BaseRoute]:
         **_subscription_addresses(running),
         "/v1/events/stream": {"GET": stream_events(watch)},
     }
+    contracts = contract_handlers(context.settings.base_url)
     return [
         *(keyed_route(context, path, handlers) for path, handlers in addresses.items()),
         open_route("/healthz", healthz),
         open_route("/readyz", readyz(context, running)),
         open_route("/metrics", metrics(context, running)),
+        *(open_route(path, handler) for path, handler in contracts.items()),
     ]
 
 

@@ -5,7 +5,7 @@ unknown member is refused (T41). Strict: no text for a number, no true for 1, no
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -36,11 +36,17 @@ class Body(BaseModel):
     )
 
 
-class Money(Body):
+class MoneyIn(Body):
     """An amount in minor units, with its currency beside it."""
 
     currency: Currency
     value: Annotated[int, Field(ge=1, le=AMOUNT_MINOR_MAX)]
+
+
+class Patch(Body):
+    """A body of which what is absent stays as it is: its members have no defaults."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: _drop_defaults(schema))
 
 
 class CustomerIn(Body):
@@ -68,7 +74,7 @@ class CustomerNewIn(Body):
     consent: ConsentIn | None = None
 
 
-class CustomerChangeIn(Body):
+class CustomerChangeIn(Patch):
     """`PATCH /v1/customers/{id}`; a name of null is forgotten."""
 
     phone_number: fields.PhoneNumber = Field(default="", repr=False)
@@ -110,7 +116,7 @@ class InvoiceIn(Body):
     """`POST /v1/invoices`."""
 
     reference: fields.Reference | None = None
-    amount: Money
+    amount: MoneyIn
     customer: CustomerIn | None = None
     description: fields.Description | None = None
     kid: fields.Kid | None = None
@@ -159,7 +165,7 @@ class PushIn(Body):
 class ActIn(Body):
     """`POST …/capture`, `…/refund`, `…/cancel`; without an amount, all that remains."""
 
-    amount: Money | None = None
+    amount: MoneyIn | None = None
     reason: fields.Reason | None = None
 
 
@@ -191,7 +197,7 @@ class SubscriptionIn(Body):
     in_order: bool = True
 
 
-class SubscriptionPatch(Body):
+class SubscriptionPatch(Patch):
     """`PATCH /v1/subscriptions/{id}`: what is absent stays; only a description may be null."""
 
     url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(default="", repr=False)
@@ -214,6 +220,11 @@ class ReplayIn(Body):
     to: fields.Instant | None = None
     mode: Literal["failed", "all", "latest"]
     dry_run: bool = False
+
+
+def _drop_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
 
 
 def _sum(lines: list[OrderLine]) -> int:

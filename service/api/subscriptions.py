@@ -13,13 +13,18 @@ from service.api.calls import Call, Handler
 from service.api.conditions import content_etag, require_match
 from service.api.cursors import read_id, write_cursor
 from service.api.mutations import Effect, Mutation, perform, perform_long, read_mutation
-from service.api.query import Query
 from service.api.running import Running
 from service.api.schemas import NothingIn, RotateIn, SubscriptionIn, SubscriptionPatch
 from service.outbox import changing, subscriptions
 from service.outbox.changing import Wish
 from service.outbox.egress import TOTAL_S, Reply
 from service.outbox.ping import send_test
+from service.shapes.subscriptions import (
+    PingResult,
+    SubscriptionPage,
+    SubscriptionResource,
+    SubscriptionWithSecret,
+)
 from service.store.tables import Subscription
 
 _LIST = "subscriptions"
@@ -27,7 +32,6 @@ _LIST = "subscriptions"
 
 async def create(call: Call) -> Answer:
     """Answer `POST /v1/subscriptions`: 201 with the secret, shown once."""
-    Query(call.request)
     mutation = await read_mutation(call)
     body = check(SubscriptionIn, mutation.body)
     context = call.context
@@ -47,18 +51,18 @@ async def create(call: Call) -> Answer:
         )
         resource = _render(session, call, subscription)
         headers = {"Location": f"/v1/subscriptions/{subscription.id}", "ETag": _etag(resource)}
-        return Effect(json_answer({**resource, "secret": secret}, status=201, headers=headers))
+        shown: SubscriptionWithSecret = {**resource, "secret": secret}
+        return Effect(json_answer(shown, status=201, headers=headers))
 
     return await perform(call, mutation, work)
 
 
 async def list_subscriptions(call: Call) -> Answer:
     """Answer `GET /v1/subscriptions`: newest first."""
-    query, msn = Query(call.request, "limit", "cursor"), call.caller.msn
-    limit, cursor = query.limit(), query.text("cursor")
+    msn, limit, cursor = call.caller.msn, call.query.limit(), call.query.text("cursor")
     after = read_id(cursor, _LIST, msn) if cursor is not None else None
 
-    def work(session: Session) -> dict[str, Any]:
+    def work(session: Session) -> SubscriptionPage:
         found, last = subscriptions.list_page(session, msn=msn, limit=limit, after=after)
         items = subscriptions.render(session, call.context.vault, found)
         return {"items": items, "cursor": write_cursor(_LIST, msn, last) if last else None}
@@ -68,7 +72,6 @@ async def list_subscriptions(call: Call) -> Answer:
 
 async def one_subscription(call: Call) -> Answer:
     """Answer `GET /v1/subscriptions/{id}`, with its ETag and without its secret."""
-    Query(call.request)
     resource = await call.read(
         lambda session: _render(session, call, find_subscription(session, call))
     )
@@ -79,7 +82,6 @@ async def change(call: Call) -> Answer:
     """Answer `PATCH /v1/subscriptions/{id}` with the subscription as it is then.
 
     `"status": "healthy"` lets it be sent to again, `"disabled"` stops it."""
-    Query(call.request)
     mutation = await read_mutation(call)
     wish, context = _wish(check(SubscriptionPatch, mutation.body)), call.context
     allow = context.settings.subscriber_allow
@@ -113,7 +115,6 @@ def _wish(body: SubscriptionPatch) -> Wish:
 
 async def rotate_secret(call: Call) -> Answer:
     """Answer `POST /v1/subscriptions/{id}/rotate-secret` with the new secret, shown once."""
-    Query(call.request)
     mutation = await read_mutation(call)
     overlap_s, context = check(RotateIn, mutation.body).overlap_seconds, call.context
 
@@ -121,14 +122,14 @@ async def rotate_secret(call: Call) -> Answer:
         require_seen(session, call, mutation)
         found, now = find_subscription(session, call), context.clock.now()
         secret = changing.rotate_secret(session, context.vault, found, overlap_s=overlap_s, now=now)
-        return Effect(json_answer({**_render(session, call, found), "secret": secret}))
+        shown: SubscriptionWithSecret = {**_render(session, call, found), "secret": secret}
+        return Effect(json_answer(shown))
 
     return await perform(call, mutation, work)
 
 
 async def delete(call: Call) -> Answer:
     """Answer `DELETE /v1/subscriptions/{id}`: 204; what it is owed is not sent any more."""
-    Query(call.request)
     mutation = await read_mutation(call)
     check(NothingIn, mutation.body)
     now = call.context.clock.now()
@@ -145,7 +146,6 @@ def test_handler(running: Running) -> Handler:
     """Return the handler of `POST /v1/subscriptions/{id}/test`: a ping is sent at once."""
 
     async def handle(call: Call) -> Answer:
-        Query(call.request)
         mutation = await read_mutation(call)
         check(NothingIn, mutation.body)
         send = partial(_send, call, running)
@@ -164,7 +164,7 @@ async def _send(call: Call, running: Running) -> Answer:
     return json_answer(_said(event_id, reply))
 
 
-def _said(event_id: str, reply: Reply) -> Mapping[str, Any]:
+def _said(event_id: str, reply: Reply) -> PingResult:
     """Return what the receiver said, as the log of deliveries would show it."""
     return {
         "event": event_id,
@@ -182,12 +182,8 @@ def find_subscription(session: Session, call: Call) -> Subscription:
     return subscriptions.get(session, msn=call.caller.msn, subscription_id=call.path_part)
 
 
-def _render(session: Session, call: Call, subscription: Subscription) -> dict[str, Any]:
+def _render(session: Session, call: Call, subscription: Subscription) -> SubscriptionResource:
     return subscriptions.render(session, call.context.vault, [subscription])[0]
-
-
-def _render_named(session: Session, call: Call) -> dict[str, Any]:
-    return _render(session, call, find_subscription(session, call))
 
 
 def require_seen(session: Session, call: Call, mutation: Mutation) -> None:

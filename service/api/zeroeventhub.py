@@ -15,6 +15,7 @@ from service.api.feed_places import cursor_after, feed_page, wanted_types
 from service.api.query import LIMIT_DEFAULT, LIMIT_MAX, Query
 from service.errors import Conflict, FieldError, InvalidInput
 from service.outbox.event_types import EVENT_TYPES
+from service.shapes.feed import FeedDiscovery
 
 # It changes when the partitions do; a reader with another one is sent back to `/v1/feed`.
 _TOKEN = "1"  # noqa: S105 - no secret: every reader is told it
@@ -34,13 +35,17 @@ class _Asked:
 
 async def discover(call: Call) -> Answer:
     """Answer `GET /v1/feed`: which partitions there are, and that no event comes twice."""
-    Query(call.request)
-    return json_answer({"token": _TOKEN, "partitions": [{"id": _PARTITION}], "exactlyOnce": True})
+    shown: FeedDiscovery = {
+        "token": _TOKEN,
+        "partitions": [{"id": _PARTITION}],
+        "exactlyOnce": True,
+    }
+    return json_answer(shown)
 
 
 async def feed_events(call: Call) -> Answer:
     """Answer `GET /v1/feed/events`: lines of JSON, events first and the next cursor last."""
-    query = Query(call.request, "pagesizehint", *_VERSION_1, *_VERSION_2)
+    query = call.query
     asked = _version_2(query) if query.text("token") is not None else _version_1(query)
     page = await feed_page(
         call, asked.cursor, limit=_limit(query), types=asked.types, field=asked.field

@@ -28,7 +28,7 @@ def event_schema(event_type: str) -> dict[str, Any]:
 
     Members may be added to events: a receiver ignores those that it does not know.
     Raises: KeyError, where there is no such type."""
-    envelope, definitions = _parts(event_type)
+    envelope, definitions = envelope_of(event_type)
     return {"$schema": DIALECT, **envelope, **({"$defs": definitions} if definitions else {})}
 
 
@@ -37,20 +37,22 @@ def all_schemas() -> dict[str, Any]:
     shared: dict[str, Any] = {}
     envelopes: dict[str, Any] = {}
     for event_type in EVENT_TYPES:
-        envelopes[event_type], definitions = _parts(event_type)
+        envelopes[event_type], definitions = envelope_of(event_type)
         shared |= definitions
     return {"$schema": DIALECT, "$defs": {**envelopes, **dict(sorted(shared.items()))}}
 
 
-def _parts(event_type: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the schema of an event, and of what it is made of by name."""
+def envelope_of(
+    event_type: str, *, ref_template: str = "#/$defs/{model}"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schema of an event, and of what it is made of by name. Raises: KeyError."""
     if event_type not in EVENT_TYPES:
         raise KeyError(event_type)
     prefix = event_type.partition(".")[0]
     adapter: TypeAdapter[Any] = TypeAdapter(
         shapes.InvoiceMoved if event_type in _MOVED else _BY_PREFIX[prefix]
     )
-    data = _without_titles(adapter.json_schema())
+    data = without_titles(adapter.json_schema(ref_template=ref_template))
     definitions = data.pop("$defs", {})
     envelope = {
         "type": "object",
@@ -66,12 +68,12 @@ def _parts(event_type: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return envelope, definitions
 
 
-def _without_titles(schema: Any) -> Any:
+def without_titles(schema: Any) -> Any:
     """Leave out what pydantic calls things: their names, in another case."""
     if isinstance(schema, dict):
-        named = ((name, _without_titles(inner)) for name, inner in schema.items())
+        named = ((name, without_titles(inner)) for name, inner in schema.items())
         return {n: inner for n, inner in named if n != "title" or not isinstance(inner, str)}
-    return [_without_titles(one) for one in schema] if isinstance(schema, list) else schema
+    return [without_titles(one) for one in schema] if isinstance(schema, list) else schema
 
 
 def broken_promises(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,8 @@ from service.store.tables.invoices import SOURCES
 from statemachine import PaymentState, State, Trigger
 
 
-def _one_of(values: Any) -> WithJsonSchema:
+def one_of(values: Any) -> WithJsonSchema:
+    """Return the JSON Schema of a name out of a list that may grow."""
     return WithJsonSchema({"type": "string", "enum": [str(value) for value in values]})
 
 
@@ -21,14 +22,15 @@ def _one_of(values: Any) -> WithJsonSchema:
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Day = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
 Url = Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
-StateName = Annotated[str, _one_of(State)]
-Flow = Annotated[str, _one_of(("PUSH_MESSAGE", "WEB_REDIRECT"))]
+Sha256 = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{64}$"})]
+StateName = Annotated[str, one_of(State)]
+Flow = Annotated[str, one_of(("PUSH_MESSAGE", "WEB_REDIRECT"))]
 
 
 class Money(TypedDict):
     """An amount in minor units, with its currency beside it."""
 
-    currency: Annotated[str, _one_of(("NOK", "DKK", "EUR"))]
+    currency: Annotated[str, one_of(("NOK", "DKK", "EUR"))]
     value: int
 
 
@@ -46,7 +48,7 @@ class PaymentShape(TypedDict):
 
     reference: str
     attempt: int
-    state: Annotated[str, _one_of(PaymentState)]
+    state: Annotated[str, one_of(PaymentState)]
     pspReference: str | None
     userFlow: Flow
     expiresAt: Instant | None
@@ -79,8 +81,8 @@ class ById(TypedDict):
     id: str
 
 
-class InvoiceShape(TypedDict):
-    """An invoice as events carry it."""
+class InvoiceFacts(TypedDict):
+    """What is shown of an invoice everywhere."""
 
     reference: str
     salesUnit: str
@@ -88,13 +90,12 @@ class InvoiceShape(TypedDict):
     sequence: int
     amount: Money
     aggregate: Aggregate
-    customer: ById | None
     description: str
     kid: str | None
     dueDate: Day | None
     payableUntil: Instant
     flow: Flow
-    capture: Annotated[str, _one_of(("manual", "automatic"))]
+    capture: Annotated[str, one_of(("manual", "automatic"))]
     push: bool
     replaces: str | None
     documentUrl: Url | None
@@ -110,11 +111,17 @@ class InvoiceShape(TypedDict):
     updatedAt: Instant
 
 
+class InvoiceShape(InvoiceFacts):
+    """An invoice as events carry it."""
+
+    customer: ById | None
+
+
 class TransitionShape(TypedDict):
     """The transition that an event tells of."""
 
-    trigger: Annotated[str, _one_of(Trigger)]
-    source: Annotated[str, _one_of(SOURCES)]
+    trigger: Annotated[str, one_of(Trigger)]
+    source: Annotated[str, one_of(SOURCES)]
     occurredAt: Instant
     recordedAt: Instant
 
@@ -154,7 +161,7 @@ class SubscriptionShape(TypedDict):
 
     id: str
     description: str | None
-    status: Annotated[str, _one_of(("degraded", "disabled"))]
+    status: Annotated[str, one_of(("degraded", "disabled"))]
     reason: str | None
     failingSince: Instant | None
 

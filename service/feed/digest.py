@@ -21,6 +21,7 @@ from service.store.inserts import table_of
 from service.store.tables import Event, Invoice
 
 BUCKETS_MAX = 1_000
+BUCKETS_DEFAULT = 24
 RANGE_MAX = timedelta(days=366)
 # About a second of work; a busier unit asks for a shorter time at once (T43).
 EVENTS_MAX = 100_000

@@ -20,7 +20,8 @@ from service.ledger.consent import (
 )
 from service.ledger.documents import drop_documents_of
 from service.ledger.people import MERCHANT, add_customer, by_phone, changed, know, open_person
-from service.ledger.resource import rfc3339
+from service.ledger.resource import rfc3339_of
+from service.shapes.customers import ConsentResource, CustomerResource
 from service.store.tables import Customer, Withdrawal
 from service.vault import Vault
 from webhooks.instants import parse_rfc3339
@@ -152,18 +153,26 @@ def search_customers(session: Session, vault: Vault, msn: str, number: str) -> S
     return session.scalars(named).all()
 
 
-def customer_resource(customer: Customer, vault: Vault) -> dict[str, Any]:
+def customer_resource(customer: Customer, vault: Vault) -> CustomerResource:
     """Return a customer as the API shows them."""
     person = open_person(customer, vault)
     consent = customer.consent
-    names = ("grantedAt", "source", "wording", "withdrawnAt")
     return {
         "id": customer.id,
         "phoneNumber": person.phone_number if person else None,
         "name": person.name if person else None,
-        "consent": {name: consent.get(name) for name in names} if consent else None,
-        "createdAt": rfc3339(customer.created_at),
-        "updatedAt": rfc3339(customer.updated_at),
+        "consent": _consent_resource(consent) if consent else None,
+        "createdAt": rfc3339_of(customer.created_at),
+        "updatedAt": rfc3339_of(customer.updated_at),
+    }
+
+
+def _consent_resource(consent: Mapping[str, Any]) -> ConsentResource:
+    return {
+        "grantedAt": consent.get("grantedAt"),
+        "source": consent.get("source"),
+        "wording": consent.get("wording"),
+        "withdrawnAt": consent.get("withdrawnAt"),
     }
 
 

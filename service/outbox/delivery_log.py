@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from service.outbox.instants import rfc3339
 from service.outbox.rows import ATTEMPT, DELIVERY, EVENT, PING_LINE, SUBSCRIPTION
+from service.shapes.subscriptions import AttemptResource, DeliveryResource
 from service.store.inserts import table_of
 from service.store.tables import DeliveryStatus, Invoice
 from service.vault import Vault
@@ -28,7 +29,7 @@ def list_page(
     limit: int,
     after: str | None = None,
     statuses: Sequence[str] = (),
-) -> tuple[list[dict[str, Any]], str | None]:
+) -> tuple[list[DeliveryResource], str | None]:
     """Return deliveries, newest first, and what to pass as `after` for the rest."""
     wanted = _deliveries().where(DELIVERY.c.subscription_id == subscription_id)
     if statuses:
@@ -40,13 +41,13 @@ def list_page(
     return render(session, vault, page), page[-1].id if len(rows) > limit else None
 
 
-def one(session: Session, vault: Vault, delivery_id: str) -> dict[str, Any]:
+def one(session: Session, vault: Vault, delivery_id: str) -> DeliveryResource:
     """Return one delivery that is known to be there."""
     row = session.execute(_deliveries().where(DELIVERY.c.id == delivery_id)).one()
     return render(session, vault, [row])[0]
 
 
-def render(session: Session, vault: Vault, rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
+def render(session: Session, vault: Vault, rows: Sequence[sa.Row[Any]]) -> list[DeliveryResource]:
     """Return rows of `_deliveries` as the API shows them, each with its last attempts."""
     attempts = _attempts(session, vault, [row.id for row in rows])
     return [
@@ -97,7 +98,7 @@ def _instant(at: datetime | None) -> str | None:
 
 def _attempts(
     session: Session, vault: Vault, delivery_ids: Sequence[str]
-) -> Mapping[str, list[dict[str, Any]]]:
+) -> Mapping[str, list[AttemptResource]]:
     back = sa.func.row_number().over(
         partition_by=ATTEMPT.c.delivery_id, order_by=ATTEMPT.c.number.desc()
     )
@@ -108,13 +109,13 @@ def _attempts(
         .where(numbered.c.back <= ATTEMPTS_SHOWN_MAX)
         .order_by(numbered.c.delivery_id, numbered.c.number)
     )
-    by_delivery: dict[str, list[dict[str, Any]]] = {}
+    by_delivery: dict[str, list[AttemptResource]] = {}
     for row in found:
         by_delivery.setdefault(row.delivery_id, []).append(_attempt(vault, row))
     return by_delivery
 
 
-def _attempt(vault: Vault, row: sa.Row[Any]) -> dict[str, Any]:
+def _attempt(vault: Vault, row: sa.Row[Any]) -> AttemptResource:
     """Return one try; a receiver's bytes become text, whatever they are."""
     answer = None
     if row.answer is not None:

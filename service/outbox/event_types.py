@@ -6,6 +6,7 @@ from statemachine import State
 
 EVERYTHING = "*"
 EVERY_INVOICE = "invoice.*"
+PING = "test.ping"
 
 EVENT_TYPES = (
     *(f"invoice.{state}" for state in State),
@@ -18,15 +19,15 @@ EVENT_TYPES = (
     "subscription.disabled",
     # Goes only to the subscription that is tested and is never in the feed; as a filter it
     # is a known name that nothing from the feed matches.
-    "test.ping",
+    PING,
 )
 
-_FILTERS = frozenset((*EVENT_TYPES, EVERY_INVOICE, EVERYTHING))
+FILTERS = (*EVENT_TYPES, EVERY_INVOICE, EVERYTHING)
 
 
 def is_filter(text: str) -> bool:
     """Tell whether a subscription may ask for this: an exact type, `invoice.*` or `*`."""
-    return text in _FILTERS
+    return text in FILTERS
 
 
 def matches(filters: Iterable[str], event_type: str) -> bool:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
@@ -16,6 +15,7 @@ from service.outbox.event_types import is_filter
 from service.outbox.instants import rfc3339
 from service.outbox.rows import FANOUT, FEED, PING_LINE
 from service.outbox.signing import seal_secret, url_place
+from service.shapes.subscriptions import SubscriptionResource
 from service.store.tables import Delivery, Subscription
 from service.vault import Vault
 from webhooks import ForbiddenTarget, standard
@@ -100,7 +100,7 @@ def delete(session: Session, *, msn: str, subscription_id: str, now: datetime) -
 
 def render(
     session: Session, vault: Vault, subscriptions: Sequence[Subscription]
-) -> list[dict[str, Any]]:
+) -> list[SubscriptionResource]:
     """Return subscriptions as the API shows them, in the order given.
 
     `nextAttemptAt` is when its receiver is tried next, null where nothing waits for it."""

@@ -31,6 +31,7 @@ from service.units import UnitValues, add_unit
 from service.vault import open_vault
 from service.wake import Wake
 from statemachine import Outcome
+from tests.api_contract import check_answers
 from webhooks.vipps_event import parse
 
 MSN, OTHER_MSN = "123456", "654321"
@@ -171,7 +172,10 @@ def take_away(database: Database) -> None:
 def _client(app: Starlette, key: str | None) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://api.example", headers=headers
+        transport=httpx.ASGITransport(app=app),
+        base_url="http://api.example",
+        headers=headers,
+        event_hooks={"response": [check_answers]},
     )
 
 

@@ -12,8 +12,8 @@ import service.api.errors
 import service.errors
 import statemachine.errors
 from service.api.answers import Answer
-from service.api.calls import open_route
 from service.api.problems import KINDS, kind_of, problem_response
+from service.api.routing import open_route
 from service.errors import Conflict, FieldError, InvalidInput, UpstreamRejected
 from tests.service.api.shop import ONLY_SQLITE, PHONE, Shop, take_away
 

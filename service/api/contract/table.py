@@ -1,0 +1,46 @@
+"""Every operation that is served, by path and method; the routes are made of it."""
+
+from service.api.contract import customers, feed, invoices, rest, subscriptions
+from service.api.contract.operations import Operation, Operations
+
+OPERATIONS: Operations = {
+    **invoices.OPERATIONS,
+    **customers.OPERATIONS,
+    **subscriptions.OPERATIONS,
+    **feed.OPERATIONS,
+    **rest.OPERATIONS,
+}
+
+# How the reference groups them, by the first words of the path.
+_GROUPS = {
+    "/v1/invoices": "Invoices",
+    "/v1/customers": "Customers",
+    "/v1/subscriptions": "Subscriptions",
+    "/v1/deliveries": "Subscriptions",
+    "/v1/events": "Feed",
+    "/v1/feed": "Feed",
+    "/v1/reports": "Reports",
+}
+
+GROUPS = (*dict.fromkeys(_GROUPS.values()), "Service")
+
+
+def group_of(path: str) -> str:
+    """Return what an operation is about."""
+    return next((group for start, group in _GROUPS.items() if path.startswith(start)), "Service")
+
+
+def codes_of(path: str, method: str, operation: Operation) -> tuple[str, ...]:
+    """Return the code of every refusal that this operation can answer with."""
+    has_body = operation.body is not None or method == "PUT"
+    codes = [*operation.refusals, "internal"]
+    if not operation.is_open:
+        codes += ["unauthorized", "invalid_input", "database_away"]
+    if "{" in path:
+        codes += ["not_found"]
+    if has_body:
+        codes += ["not_json", "body_too_large"]
+    if operation.takes_conditions:
+        codes += ["precondition_failed", "request_in_progress", "idempotency_key_reused"]
+        codes += ["customer_erased"]  # the answer that was kept showed a person
+    return tuple(dict.fromkeys(codes))
