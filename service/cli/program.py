@@ -13,6 +13,7 @@ import typer
 from service.cli import (
     audit,
     demo,
+    doctor,
     events,
     keys,
     reconciling,
@@ -63,6 +64,7 @@ app.command()(serving.worker)
 app.command()(serving.migrate)
 app.command()(demo.demo)
 app.command()(serving.sandbox)
+app.command()(doctor.doctor)
 app.add_typer(keys.app, name="keys")
 app.add_typer(sales_units.app, name="sales-units")
 app.add_typer(users.app, name="users")
