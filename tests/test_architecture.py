@@ -71,7 +71,7 @@ service.api               | BASE audit awaiting broker documents feed ledger met
 service.console           | BASE audit ledger metrics outbox staff statemachine | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
 service.app               | BASE api broker clockwork commands console inbox inbox.registering logs outbox outbox.egress pages sandbox staff stopping units vipps | anyio sqlalchemy starlette structlog
-service.cli               | BASE api app audit commands feed inbox inbox.registering logs sandbox staff units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
+service.cli               | BASE api app audit commands feed inbox inbox.registering ledger logs sandbox staff statemachine units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
 """  # noqa: E501 - a table is read by its columns
 
 

@@ -10,11 +10,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from service.app import open_context
 from service.context import Context
 from service.settings import load_settings
+
+_WIDE = 1000
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Msn = Annotated[
@@ -50,6 +53,12 @@ def show_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -
         _show_table(rows)
 
 
+def progress() -> Progress:
+    """Return a bar for long work: on standard error, and only where that is a terminal."""
+    console = Console(stderr=True)
+    return Progress(console=console, disable=not console.is_terminal, transient=True)
+
+
 def complain(error: Exception, exit_code: int) -> int:
     """Print an error to standard error, and return the exit code that belongs to it."""
     print(f"betalbar: {error}", file=sys.stderr)
@@ -63,7 +72,8 @@ def _show_table(rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(escape(_text(value)) for value in row.values()))
-    Console().print(table)
+    # What is read by another program, or kept in a file, is not folded to a screen's width.
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,7 @@ from service.cli import (
     demo,
     doctor,
     events,
+    invoices,
     keys,
     reconciling,
     sales_units,
@@ -69,6 +70,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(sales_units.app, name="sales-units")
 app.add_typer(users.app, name="users")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(invoices.app, name="invoices")
 app.add_typer(events.app, name="events")
 app.command()(reconciling.reconcile)
 app.add_typer(audit.app, name="audit")
