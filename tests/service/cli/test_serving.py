@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,23 @@ class Served:
 @contextmanager
 def started(folder: Path, *words: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
     """Run one command in `folder` until the block ends."""
+    with _running(folder, words, settings, stderr=subprocess.DEVNULL) as process:
+        yield process
+
+
+@contextmanager
+def started_with_errors(
+    folder: Path, *words: str, **settings: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run one command, and let its standard error be read."""
+    with _running(folder, words, settings, stderr=subprocess.PIPE) as process:
+        yield process
+
+
+@contextmanager
+def _running(
+    folder: Path, words: Sequence[str], settings: Mapping[str, str], *, stderr: int
+) -> Iterator[subprocess.Popen[str]]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BETALBAR_")}
     named = {f"BETALBAR_{name.upper()}": value for name, value in settings.items()}
     process = subprocess.Popen(
@@ -44,7 +61,7 @@ def started(folder: Path, *words: str, **settings: str) -> Iterator[subprocess.P
         cwd=folder,
         env=kept | named | {"PYTHONPATH": str(README.parent)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
         # A runner in the background ignores Ctrl-C, and hands that on.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
