@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test torture check fmt lock schemas screenshots
+.PHONY: help setup run demo test torture check fmt lock schemas reference docs screenshots
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ lock: $(STAMP) ## Pin the dependencies of pyproject.toml again, with hashes
 
 schemas: $(STAMP) ## Write the JSON Schemas of events again; refuses to take a promise back
 	$(BIN)/python -m service.events docs/events.schema.json
+
+reference: $(STAMP) ## Write the documents' tables of settings and commands again, from the code
+	$(BIN)/python -m tests.reference
+
+docs: $(STAMP) ## Build the documentation's site into site/; refuses dead links
+	$(BIN)/zensical build --strict --clean
 
 screenshots: $(STAMP) ## Take the documents' pictures again (needs Chromium)
 	$(BIN)/python -m tests.screenshots

@@ -8,7 +8,7 @@ import typer
 
 from service.audit.chain import Fault, check_all, count_invoices
 from service.audit.verify import EvidenceBroken, describe, verify_file
-from service.cli.output import AsJson, opened, progress, show_json
+from service.cli.output import AsJson, examples, opened, progress, show_json
 from service.context import Context
 from service.errors import FieldError, InvalidInput
 
@@ -24,7 +24,12 @@ def audit() -> None:
     """Check the history of invoices; `betalbar audit verify --help` says how."""
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "betalbar audit verify",
+        "betalbar audit verify evidence.json --public-key whpk_...",
+    )
+)
 def verify(
     file: Annotated[
         Path | None,

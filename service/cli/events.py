@@ -12,7 +12,7 @@ import typer
 from service.api.feed_places import LAST, wanted_types
 from service.cli.following import Seen, from_database, from_service
 from service.cli.forwarding import Forward
-from service.cli.output import Msn, opened
+from service.cli.output import Msn, examples, opened
 from service.errors import SettingsInvalid
 from service.settings import load_settings
 from webhooks import standard
@@ -30,10 +30,11 @@ def _group() -> None:
 
 
 @app.command(
-    epilog="Examples:\n\n`betalbar events tail --types 'invoice.*'`"
-    "\n\n`betalbar events tail --forward http://localhost:3000/webhooks`"
-    "\n\n`BETALBAR_API_KEY=bb_... betalbar events tail --at https://pay.example.com"
-    " --forward http://localhost:3000/webhooks`"
+    epilog=examples(
+        "betalbar events tail --types 'invoice.*'",
+        "betalbar events tail --forward http://localhost:3000/webhooks",
+        "betalbar events tail --at https://pay.example.com --forward http://localhost:3000/webhooks",
+    )
 )
 def tail(
     msn: Msn = "",

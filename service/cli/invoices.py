@@ -17,7 +17,7 @@ from service.api.waiting import is_under_way
 from service.cli.business_time import with_business_time
 from service.cli.importing import ACTOR
 from service.cli.invoices_import import epilog, import_
-from service.cli.output import AsJson, Msn, opened, show_json, show_rows
+from service.cli.output import AsJson, Msn, examples, opened, show_json, show_rows
 from service.context import Context
 from service.errors import NotFound, UpstreamTimeout
 from service.ledger.book import write
@@ -39,8 +39,10 @@ Reference = Annotated[str, typer.Argument(help="The invoice's reference.")]
 
 
 @app.command(
-    epilog="Examples:\n\n`betalbar invoices send 14900 --to 4791234567 --description 'November'`"
-    "\n\n`betalbar invoices send 14900` makes a link."
+    epilog=examples(
+        "betalbar invoices send 14900 --to 4791234567 --description 'Broadband, November'",
+        "betalbar invoices send 14900 --due-date 2026-12-15",
+    )
 )
 def send(
     amount: Annotated[
@@ -93,7 +95,7 @@ def send(
     _show_sent(resource, is_asked=bool(to))
 
 
-@app.command("list")
+@app.command("list", epilog=examples("betalbar invoices list --state authorized"))
 def list_(
     state: Annotated[
         list[State] | None, typer.Option(help="Only in this state; may be given again.")
@@ -114,7 +116,7 @@ def list_(
     show_rows(rows, as_json=as_json, empty="There is no such invoice.")
 
 
-@app.command()
+@app.command(epilog=examples("betalbar invoices show acme-2026-000123"))
 def show(reference: Reference, msn: Msn = "", as_json: AsJson = False) -> None:
     """Show one invoice, and why it is where it is: each step, its cause, its time.
 

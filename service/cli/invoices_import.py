@@ -13,7 +13,7 @@ import typer
 
 from service.cli.business_time import with_business_time
 from service.cli.importing import Done, import_rows
-from service.cli.output import AsJson, Msn, opened, progress, show_json
+from service.cli.output import AsJson, Msn, examples, opened, progress, show_json
 from service.cli.rows import COLUMNS, Row, Wrong, read_rows
 from service.errors import FieldError, InvalidInput, UpstreamTimeout
 
@@ -92,9 +92,13 @@ def import_(
 def epilog() -> str:
     """Return what stands below the help: an example, and the columns."""
     names = ", ".join(f"`{name}`" for name in (*COLUMNS, "metadata.NAME"))
+    shown = examples(
+        "betalbar invoices import november.csv --dry-run", "betalbar invoices import november.csv"
+    )
     return (
-        f"A column is a field of `POST /v1/invoices`, empty where it is left out: {names}. An"
-        f" example:\n\n```\n{_EXAMPLE}\n```\n\nIn a .jsonl file each line is such a request's body."
+        f"{shown}\n\nA column is a field of `POST /v1/invoices`, empty where it is left out:"
+        f" {names}. A file:\n\n```text\n{_EXAMPLE}\n```\n\nIn a .jsonl file each line is such a"
+        " request's body."
     )
 
 

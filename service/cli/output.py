@@ -26,6 +26,12 @@ Msn = Annotated[
 ]
 
 
+def examples(*lines: str) -> str:
+    """Return what stands below a command's help: lines to type."""
+    word = "Example" if len(lines) == 1 else "Examples"
+    return "\n\n".join([f"{word}:", *(f"`{line}`" for line in lines)])
+
+
 @contextmanager
 def opened() -> Iterator[Context]:
     """Open the database that the environment names, and close it afterwards.
