@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test torture bench bench-quick check fmt lock reference schemas screenshots
+.PHONY: help setup run demo test torture bench bench-quick check fmt lock reference schemas docs screenshots
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,11 +52,15 @@ lock: $(STAMP) ## Pin the dependencies of pyproject.toml again, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt
 	$(LOCK) --upgrade --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
-reference: $(STAMP) ## Write the pages about errors, events and the API again
+reference: $(STAMP) ## Write the pages about settings, commands, errors, events and the API again
 	$(BIN)/python -m service.api.contract docs
+	$(BIN)/python -m tests.reference
 
 schemas: $(STAMP) ## Write the JSON Schemas of events again; refuses to take a promise back
 	$(BIN)/python -m service.events docs/events.schema.json
+
+docs: $(STAMP) ## Build the documentation's site into site/; refuses dead links
+	$(BIN)/zensical build --strict --clean
 
 screenshots: $(STAMP) ## Take the documents' pictures again (needs Chromium)
 	$(BIN)/python -m tests.screenshots

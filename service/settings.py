@@ -57,43 +57,82 @@ class Settings(BaseSettings):
     """One process's settings; field `x` is the variable `BETALBAR_X`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, frozen=True, extra="ignore", env_ignore_empty=False
+        env_prefix=_PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=False,
+        use_attribute_docstrings=True,
     )
 
     # It may hold a password, as may the broker's.
     database_url: str = Field(default="sqlite:///betalbar.db", repr=False)
+    """`postgresql://…` for more than one process or machine."""
     host: str = "127.0.0.1"
+    """Where to listen."""
     port: int = Field(default=8080, ge=1, le=65535)
+    """The port to listen on."""
     public_url: str = ""
+    """What Vipps and customers reach; https unless Vipps is on the loopback."""
     vipps_url: str = ""
+    """Empty: the built-in sandbox; `https://apitest.vipps.no`; `https://api.vipps.no`."""
     vipps_client_id: str = Field(default="", repr=False)
+    """The first sales unit's keys, as the portal shows them."""
     vipps_client_secret: str = Field(default="", repr=False)
+    """The same; a secret."""
     vipps_subscription_key: str = Field(default="", repr=False)
+    """The same; a secret."""
     vipps_msn: str = Field(default="", pattern=r"^([0-9]{4,10})?$")
+    """The first sales unit's merchant serial number; the sandbox takes `123456`."""
     vipps_webhook_secret: str = Field(default="", repr=False)
+    """A webhook secret that is known already; else `betalbar webhooks register` gets one."""
     merchant_name: str = "Demo merchant"
+    """The first sales unit's identity."""
     organisation_number: str = "999999999"
+    """The same: its organisation number."""
     contact_url: str = "https://example.com/contact"
+    """The same: where customers get help."""
     terms_url: str = "https://example.com/terms"
+    """The same: its terms of sale."""
     privacy_url: str = "https://example.com/privacy"
+    """The same: its privacy policy."""
     currency: Literal["NOK", "DKK", "EUR"] = "NOK"
+    """`NOK`, `DKK` or `EUR`; it also says the time zone."""
     api_key: str = Field(default="", repr=False)
+    """An API key for the first sales unit, for containers; else `betalbar keys create`."""
     master_keys: str = Field(default="", repr=False)
+    """32-byte keys in URL-safe base64, newest first, comma-separated; empty: one is made beside
+    the database (mode 0600), never with a real Vipps."""
     soft_dismiss_after_s: int = Field(default=600, ge=1)
+    """When a silent customer counts as having postponed."""
     max_payment_lifetime_s: int = Field(default=0, ge=0)
+    """0: what Vipps allows, 86400 for NOK, else 5184000."""
     push_again_after_s: int = Field(default=172_800, ge=1)
+    """How long after a payment lapsed to ask again."""
     max_pushes: int = Field(default=3, ge=1)
+    """How often Betalbar asks by itself."""
     quiet_hours: str = "21:00-08:00"
+    """When it does not, local time; empty: never quiet."""
     subscriber_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    """Networks (`10.0.0.0/8,…`) where subscribers may be although they are not public, http and
+    every port included."""
     broker_url: str = Field(default="", repr=False)
+    """`nats://…` or `tls://…` (several of one cluster: comma-separated): each event to NATS
+    JetStream as a CloudEvent, see docs/broker.md."""
     # From that day on MobilePay is called Vipps (facts, section 7).
     mobilepay_until: date = date(2027, 1, 12)
+    """The day from which Danish and Finnish invoice pages say Vipps where they said MobilePay."""
     webhook_tolerance_s: int = Field(default=300, ge=1, le=900)
+    """How far Vipps's clock and ours may be apart."""
     metrics_key: str = Field(default="", repr=False)
+    """What Prometheus shows as its bearer token at `/metrics`; empty: open, but closed with a real
+    Vipps."""
     attempts_kept_days: int = Field(default=90, ge=1, le=3650)
-    # In minor units; above it a second person must agree. 0: no limit.
+    """How long each try of a delivery stays in its log."""
     refund_alone_max_minor: int = Field(default=0, ge=0)
+    """The most, in minor units, that one person gives back of an invoice in the console; above it
+    a second one must agree; 0: no limit."""
     log: Literal["json", "console"] = "console"
+    """`json` or `console`, to standard error."""
 
     @field_validator("database_url")
     @classmethod

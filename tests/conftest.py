@@ -76,6 +76,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
+def empty_postgres_url(postgres_url: str) -> Iterator[str]:
+    """Give a PostgreSQL database in which nothing was made yet."""
+    name = f"empty_{uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield _with_name(postgres_url, name)
+        dropped = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        connection.execute(dropped.format(sql.Identifier(name)))
+
+
+@pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Open that database, and close it afterwards."""
     opened = Database(database_url)

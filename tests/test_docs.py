@@ -2,19 +2,18 @@
 
 import ast
 import re
-from collections.abc import Iterator
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from markdown_it import MarkdownIt
-from typer.core import TyperGroup
 
 import statemachine
 from service.api.problems import KINDS
-from service.cli import app
 from service.settings import Settings
+from tests import reference
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -28,9 +27,6 @@ RUN_BY = {
     "curl -s $API/v1/subscriptions": "tests/service/cli/test_serving.py",
     "# As pages": "tests/service/cli/test_serving.py",
 }
-
-# Defaults that the settings compute, as a reader is told them.
-_COMPUTED = {"public_url": "http://{HOST}:{PORT}"}
 
 
 def test_readme_diagram_is_drawn_from_the_table() -> None:
@@ -47,14 +43,17 @@ def test_readme_has_something_to_run_before_line_30() -> None:
     assert all(command in first_lines for command in ("make run", "make test", "make demo"))
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_setting_is_documented_with_its_default(name: str) -> None:
-    """An operator finds each variable, and what happens when it is left out."""
-    rows = _rows(README)
+@pytest.mark.parametrize("path", list(reference.pages()), ids=lambda path: path.name)
+def test_reference_is_what_the_code_says(path: Path) -> None:
+    """An operator finds each setting with its default, and each command with its options.
 
-    shown = rows[f"BETALBAR_{name.upper()}"][0]
+    Where this fails: `make reference`."""
+    assert path.read_text() == reference.pages()[path]
 
-    assert shown == _default(name)
+
+def test_settings_are_all_described() -> None:
+    """No variable stands in the table without a word about it."""
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
 def test_readme_names_no_setting_that_is_not_there() -> None:
@@ -68,15 +67,15 @@ def test_commands_are_documented_and_nothing_else_is() -> None:
     """Each command can be found, and each that is found can be typed."""
     documented = {name for name in _rows(README) if name.startswith("betalbar ")}
 
-    assert documented == {f"betalbar {path}" for path, _ in _commands()}
+    assert documented == {f"betalbar {path}" for path, _ in reference.commands()}
 
 
 def test_commands_and_their_options_have_help() -> None:
     """`--help` teaches: what it does, and what each word means."""
-    without = [path for path, command in _commands() if len(command.help or "") < 40]
+    without = [path for path, command in reference.commands() if len(command.help or "") < 40]
     without += [
         f"{path} {option.name}"
-        for path, command in _commands()
+        for path, command in reference.commands()
         for option in command.params
         if isinstance(option, typer.core.TyperOption) and not option.help
     ]
@@ -84,10 +83,22 @@ def test_commands_and_their_options_have_help() -> None:
     assert without == []
 
 
+@pytest.mark.parametrize(("path", "command"), list(reference.commands()), ids=str)
+def test_commands_have_examples_that_can_be_typed(path: str, command: Any) -> None:
+    """What `--help` shows as an example is taken as it stands."""
+    lines = re.findall(r"^`(betalbar .*)`$", command.epilog or "", flags=re.MULTILINE)
+
+    assert lines
+    for line in lines:
+        _, *words = shlex.split(line)
+        assert words[: len(path.split())] == path.split()
+        command.make_context(path, words[len(path.split()) :])
+
+
 def test_readme_names_only_targets_that_make_knows() -> None:
     """What is typed after `make` is there, and says in `make help` what it does."""
-    named = set(re.findall(r"\bmake ([a-z]+)\b(?=[` #\n,)])", _code(README)))
-    described = set(re.findall(r"^([a-z]+):.*## ", MAKEFILE, flags=re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)(?=[` #\n,)])", _code(README)))
+    described = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, flags=re.MULTILINE))
     phony = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, flags=re.MULTILINE)[0].split())
 
     assert {"run", "test", "demo"} <= named <= described
@@ -146,22 +157,6 @@ def _code(text: str) -> str:
     inline = re.findall(r"`([^`\n]+)`", text)
     fences = [token.content for token in MarkdownIt().parse(text) if token.type == "fence"]
     return "\n".join([*inline, *fences, ""])
-
-
-def _default(name: str) -> str:
-    value = Settings.model_fields[name].default
-    return _COMPUTED.get(name) or ("empty" if value in ("", ()) else str(value))
-
-
-def _commands() -> Iterator[tuple[str, Any]]:
-    def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
-        if isinstance(command, TyperGroup):
-            for name, inner in command.commands.items():
-                yield from walk(f"{path} {name}".strip(), inner)
-        else:
-            yield path, command
-
-    return walk("", typer.main.get_command(app))
 
 
 def _codes() -> dict[str, int]:

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from service.audit.chain import Fault, check_all, count_invoices
 from service.audit.verify import EvidenceBroken, describe, verify_file
-from service.cli.output import AsJson, opened, show_json
+from service.cli.output import AsJson, examples, opened, progress, show_json
 from service.context import Context
 from service.errors import FieldError, InvalidInput
 
@@ -26,7 +24,12 @@ def audit() -> None:
     """Check the history of invoices; `betalbar audit verify --help` says how."""
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "betalbar audit verify",
+        "betalbar audit verify evidence.json --public-key whpk_...",
+    )
+)
 def verify(
     file: Annotated[
         Path | None,
@@ -61,14 +64,9 @@ def verify(
 
 
 def _check(context: Context) -> tuple[int, list[Fault]]:
-    # To standard error, and only to a terminal: a script reads the result.
-    console = Console(stderr=True)
-    with (
-        context.database.snapshot() as session,
-        Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
-    ):
+    with context.database.snapshot() as session, progress() as bar:
         count = count_invoices(session)
-        found = progress.track(check_all(session, context.vault), total=count, description="audit")
+        found = bar.track(check_all(session, context.vault), total=count, description="audit")
         return count, [fault for fault in found if fault is not None]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from service.api.keys import create_key, list_keys, revoke_key
-from service.cli.output import AsJson, Msn, opened, show_json, show_rows
+from service.cli.output import AsJson, Msn, examples, opened, show_json, show_rows
 from service.store.tables import ApiKey
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(epilog=examples("betalbar keys create 'ERP, production'"))
 def create(
     name: Annotated[str, typer.Argument(help="What it is for, such as 'ERP, production'.")],
     msn: Msn = "",
@@ -37,7 +37,7 @@ def create(
         print(f"{plain}\n\nKeep it now: it is not shown again. Its id is {key.id}.")
 
 
-@app.command("list")
+@app.command("list", epilog=examples("betalbar keys list --json"))
 def list_(msn: Msn = "", as_json: AsJson = False) -> None:
     """Show the API keys, newest first, the revoked ones too; never the keys themselves.
 
@@ -48,7 +48,7 @@ def list_(msn: Msn = "", as_json: AsJson = False) -> None:
     show_rows(rows, as_json=as_json, empty="There is no API key. Make one: betalbar keys create")
 
 
-@app.command()
+@app.command(epilog=examples("betalbar keys revoke key_01JDZ3M8Q5T0V2W4X6Y8Z0A1B3"))
 def revoke(
     key_id: Annotated[str, typer.Argument(help="The key's id, as `betalbar keys list` shows it.")],
     as_json: AsJson = False,

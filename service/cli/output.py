@@ -10,17 +10,26 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from service.app import open_context
 from service.context import Context
 from service.settings import load_settings
 
+_WIDE = 1000
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Msn = Annotated[
     str,
     typer.Option(help="The sales unit's merchant serial number; without it, BETALBAR_VIPPS_MSN's."),
 ]
+
+
+def examples(*lines: str) -> str:
+    """Return what stands below a command's help: lines to type."""
+    word = "Example" if len(lines) == 1 else "Examples"
+    return "\n\n".join([f"{word}:", *(f"`{line}`" for line in lines)])
 
 
 @contextmanager
@@ -50,6 +59,12 @@ def show_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str) -
         _show_table(rows)
 
 
+def progress() -> Progress:
+    """Return a bar for long work: on standard error, and only where that is a terminal."""
+    console = Console(stderr=True)
+    return Progress(console=console, disable=not console.is_terminal, transient=True)
+
+
 def complain(error: Exception, exit_code: int) -> int:
     """Print an error to standard error, and return the exit code that belongs to it."""
     print(f"betalbar: {error}", file=sys.stderr)
@@ -63,7 +78,8 @@ def _show_table(rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(escape(_text(value)) for value in row.values()))
-    Console().print(table)
+    # What is read by another program, or kept in a file, is not folded to a screen's width.
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,9 @@ import typer
 from service.cli import (
     audit,
     demo,
+    doctor,
     events,
+    invoices,
     keys,
     reconciling,
     sales_units,
@@ -21,7 +23,7 @@ from service.cli import (
     users,
     webhooks,
 )
-from service.cli.output import complain
+from service.cli.output import complain, examples
 from service.errors import SchemaOutdated, ServiceError, SettingsInvalid
 
 REFUSED = 1
@@ -58,17 +60,21 @@ def _anywhere(
     pass
 
 
-app.command()(serving.serve)
-app.command()(serving.worker)
-app.command()(serving.migrate)
-app.command()(demo.demo)
-app.command()(serving.sandbox)
+app.command(epilog=examples("betalbar serve", "betalbar serve --processes 2"))(serving.serve)
+app.command(epilog=examples("betalbar worker"))(serving.worker)
+app.command(epilog=examples("betalbar migrate"))(serving.migrate)
+app.command(epilog=examples("betalbar demo"))(demo.demo)
+app.command(epilog=examples("betalbar sandbox --port 8090 --file sandbox.db"))(serving.sandbox)
+app.command(epilog=examples("betalbar doctor"))(doctor.doctor)
 app.add_typer(keys.app, name="keys")
 app.add_typer(sales_units.app, name="sales-units")
 app.add_typer(users.app, name="users")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(invoices.app, name="invoices")
 app.add_typer(events.app, name="events")
-app.command()(reconciling.reconcile)
+app.command(
+    epilog=examples("betalbar reconcile", "betalbar reconcile --reference acme-2026-000123")
+)(reconciling.reconcile)
 app.add_typer(audit.app, name="audit")
 
 

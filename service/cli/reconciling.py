@@ -2,22 +2,18 @@
 
 import asyncio
 import logging
-from dataclasses import asdict, replace
-from datetime import timedelta
+from dataclasses import asdict
 from random import SystemRandom
 from typing import Annotated
 
-import httpx
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from service.cli.output import AsJson, opened, show_json
-from service.clock import Clock
+from service.cli.business_time import with_business_time
+from service.cli.output import AsJson, opened, progress, show_json
 from service.commands.reconciling import Chosen, Report, choose
 from service.commands.reconciling import reconcile as read_all
 from service.context import Context
-from service.errors import NotFound, UpstreamTimeout
+from service.errors import NotFound
 from service.logs import configure_logs
 from service.vipps import VippsClient, new_http
 
@@ -40,7 +36,7 @@ def reconcile(
     not be read: then it ends with 1. Works beside a running service.
     """
     with opened() as real:
-        context = _with_business_time(real)
+        context = with_business_time(real)
         _log_only_what_fails(context)
         chosen = choose(context, msn=msn, reference=reference, is_all=is_all)
         if reference and not chosen:
@@ -54,18 +50,6 @@ def reconcile(
         raise typer.Exit(1)
 
 
-def _with_business_time(context: Context) -> Context:
-    """Follow the built-in sandbox's clock, as the service in its process does."""
-    if not context.settings.has_built_in_sandbox:
-        return context
-    try:
-        shown = httpx.get(f"{context.settings.upstream_url}/sandbox/clock", trust_env=False)
-        ahead = timedelta(seconds=shown.raise_for_status().json()["offsetSeconds"])
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        raise UpstreamTimeout from error
-    return replace(context, clock=Clock(offset=lambda: ahead))
-
-
 def _log_only_what_fails(context: Context) -> None:
     """Keep standard output for the report: the worker says much of what goes well."""
     configure_logs(context.settings.log)
@@ -73,10 +57,8 @@ def _log_only_what_fails(context: Context) -> None:
 
 
 async def _reconcile(context: Context, chosen: list[Chosen]) -> Report:
-    # To standard error, and only to a terminal: a script reads the report.
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("reading at Vipps", total=len(chosen))
+    with progress() as bar:
+        task = bar.add_task("reading at Vipps", total=len(chosen))
         async with new_http() as http:
             client = VippsClient(context.settings.upstream_url, http)
             return await read_all(
@@ -84,7 +66,7 @@ async def _reconcile(context: Context, chosen: list[Chosen]) -> Report:
                 client,
                 chosen,
                 dice=SystemRandom(),
-                on_progress=lambda done: progress.advance(task, done),
+                on_progress=lambda done: bar.advance(task, done),
             )
 
 

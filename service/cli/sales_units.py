@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
-from service.cli.output import AsJson, opened, show_json, show_rows
+from service.cli.output import AsJson, examples, opened, show_json, show_rows
 from service.errors import FieldError, InvalidInput
 from service.settings import parse_quiet_hours
 from service.store.tables import SalesUnit
@@ -64,7 +64,8 @@ class _Unit(_Document):
 
 
 @app.command(
-    epilog=f"An example:\n\n```json\n{EXAMPLE}\n```\n\nMay be added: `softDismissAfterS`,"
+    epilog=f"{examples('betalbar sales-units add shop.json')}\n\nA file:\n\n"
+    f"```json\n{EXAMPLE}\n```\n\nMay be added: `softDismissAfterS`,"
     " `maxPaymentLifetimeS`, `pushAgainAfterS`, `maxPushes`, `quietHours`."
 )
 def add(
@@ -93,7 +94,7 @@ def add(
         print(f"Next: betalbar keys create NAME --msn {values.msn}")
 
 
-@app.command("list")
+@app.command("list", epilog=examples("betalbar sales-units list"))
 def list_(as_json: AsJson = False) -> None:
     """Show the sales units, and which of them Vipps has refused the keys of."""
     with opened() as context, context.database.snapshot() as session:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import segno
 import typer
 
-from service.cli.output import AsJson, opened, show_json, show_rows
+from service.cli.output import AsJson, examples, opened, show_json, show_rows
 from service.kinds import Role
 from service.staff.second_factor import link
 from service.staff.users import NewPerson, Person, add_user, disable_user, list_users
@@ -21,7 +21,7 @@ Login = Annotated[str, typer.Argument(help="What they sign in with, such as kari
 _ISSUER = "Betalbar"
 
 
-@app.command()
+@app.command(epilog=examples("betalbar users add kari@example.com --role finance"))
 def add(
     login: Login,
     role: Annotated[
@@ -61,7 +61,7 @@ def add(
     print("\nNeither is shown again.")
 
 
-@app.command("list")
+@app.command("list", epilog=examples("betalbar users list"))
 def list_(as_json: AsJson = False) -> None:
     """Show who may sign in, and who no longer may."""
     with opened() as context, context.database.snapshot() as session:
@@ -69,7 +69,7 @@ def list_(as_json: AsJson = False) -> None:
     show_rows(rows, as_json=as_json, empty="There is no user. Add one: betalbar users add LOGIN")
 
 
-@app.command()
+@app.command(epilog=examples("betalbar users disable kari@example.com"))
 def disable(login: Login) -> None:
     """Let a person go: they are signed out everywhere at once, and can't sign in again.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from sqlmodel import Session
 
-from service.cli.output import AsJson, Msn, opened, show_json, show_rows
+from service.cli.output import AsJson, Msn, examples, opened, show_json, show_rows
 from service.cli.webhooks_doctor import doctor
 from service.commands.claim import open_keys
 from service.context import Context
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(epilog=examples("betalbar webhooks register"))
 def register(msn: Msn = "", as_json: AsJson = False) -> None:
     """Have Vipps report a sales unit's payments to us, and keep the secret it signs with.
 
@@ -43,7 +43,7 @@ def register(msn: Msn = "", as_json: AsJson = False) -> None:
         print(f"{registration.url} {'is registered now' if is_new else 'was registered already'}.")
 
 
-@app.command("list")
+@app.command("list", epilog=examples("betalbar webhooks list --msn 123456"))
 def list_(msn: Msn = "", as_json: AsJson = False) -> None:
     """Show the registrations that Vipps has beside those whose secret we have.
 
@@ -59,7 +59,7 @@ def list_(msn: Msn = "", as_json: AsJson = False) -> None:
     show_rows(_beside(ours, theirs), as_json=as_json, empty=f"Sales unit {unit} has none.")
 
 
-@app.command()
+@app.command(epilog=examples("betalbar webhooks sync", "betalbar webhooks sync --delete"))
 def sync(
     msn: Msn = "",
     is_deleting: Annotated[
@@ -85,7 +85,7 @@ def sync(
         print("\n".join(_synced_lines(synced, deleted)))
 
 
-@app.command()
+@app.command(epilog=examples("betalbar webhooks rotate --overlap-seconds 3600"))
 def rotate(
     msn: Msn = "",
     overlap_seconds: Annotated[
@@ -111,7 +111,7 @@ def rotate(
         print(f"{made.url} has a new secret; the old one is good until {until:%Y-%m-%d %H:%M} UTC.")
 
 
-app.command()(doctor)
+app.command(epilog=examples("betalbar webhooks doctor"))(doctor)
 
 
 def _at_vipps(

@@ -1,8 +1,8 @@
 """`betalbar webhooks doctor`: why webhooks do not come, or are not believed."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,13 @@ import typer
 from rich.console import Console
 from sqlmodel import Session, col
 
+from service.cli.findings import (
+    Finding,
+    compare_clocks,
+    differences,
+    next_step,
+    show_findings,
+)
 from service.cli.output import AsJson, Msn, opened, show_json
 from service.context import Context
 from service.errors import ServiceError
@@ -21,25 +28,13 @@ from service.inbox.registering import Standing, active, compare, webhook_url
 from service.settings import is_loopback
 from service.store.tables import Registration, StoredVippsEvent
 from service.vipps import VippsClient, new_http
-from webhooks.instants import parse_http_date
 from webhooks.meanings import meaning_of
-from webhooks.vipps import TOLERANCE_S, authority_and_path, sign
+from webhooks.vipps import authority_and_path, sign
 
-# Half of what is tolerated: time to mend it before anything is refused.
-CLOCK_S_MAX = TOLERANCE_S // 2
 SHOWN_MAX = 10
 
 # An event of no payment: stored as `ignored`, and nothing follows from it.
 PROBE = orjson.dumps({"eventType": "betalbar.doctor.v1"})
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at, and whether it is well."""
-
-    check: str
-    is_well: bool
-    detail: str
 
 
 def doctor(msn: Msn = "", as_json: AsJson = False) -> None:
@@ -68,7 +63,7 @@ async def _examine(context: Context, msn: str) -> list[Finding]:
     findings = [_address(context, msn)]
     async with new_http() as http:
         client = VippsClient(context.settings.upstream_url, http)
-        findings.append(await _clocks(context, http))
+        findings.append(await compare_clocks(context, http))
         try:
             findings += _standing(await compare(context, client, msn))
         except ServiceError as error:
@@ -88,32 +83,13 @@ def _address(context: Context, msn: str) -> Finding:
     return Finding("address", False, f"{url}: Vipps reaches only public https addresses")
 
 
-async def _clocks(context: Context, http: httpx.AsyncClient) -> Finding:
-    try:
-        answer = await http.get(context.settings.upstream_url)
-    except httpx.HTTPError as error:
-        return Finding("clock", False, f"Vipps can't be reached: {type(error).__name__}")
-    theirs = parse_http_date(answer.headers.get("date", "").encode())
-    if theirs is None:
-        return Finding("clock", True, "Vipps's answer has no date to compare with")
-    ahead_s = round((context.clock.now() - theirs).total_seconds())
-    return Finding("clock", abs(ahead_s) <= CLOCK_S_MAX, f"{ahead_s:+d} s beside Vipps's")
-
-
-def _standing(standing: Standing) -> Iterator[Finding]:
-    """Yield what is well and what is not of the registrations here and at Vipps."""
+def _standing(standing: Standing) -> list[Finding]:
+    """Return what is well and what is not of the registrations here and at Vipps."""
     count = len(standing.here) + len(standing.replaced)
-    advice = "" if standing.here else "; run webhooks register"
     at_vipps = f"{count} of ours at Vipps, {len(standing.replaced)} of them being replaced"
-    yield Finding("registrations", bool(standing.here), at_vipps + advice)
-    for one in standing.gone:
-        yield Finding("registration", False, f"Vipps has deleted {one.vipps_id}; run webhooks sync")
-    for one in standing.elsewhere:
-        yield Finding("registration", False, f"{one.vipps_id} stands at {one.url}; webhooks sync")
-    for vipps_id in standing.unknown:
-        yield Finding(
-            "registration", False, f"{vipps_id} is at our address, without our secret: sync"
-        )
+    advice = "" if standing.here else f"betalbar webhooks register --msn {standing.msn}"
+    found = Finding("registrations", bool(standing.here), at_vipps, advice)
+    return [found, *differences(standing)]
 
 
 def _secrets(context: Context, msn: str) -> list[tuple[Registration, str]]:
@@ -155,9 +131,9 @@ def _refusal(row: Any) -> dict[str, Any]:
 
 def _show(findings: Sequence[Finding], refused: Sequence[dict[str, Any]]) -> None:
     console = Console(highlight=False)
-    for one in findings:
-        mark = "[green]ok [/]" if one.is_well else "[red]bad[/]"
-        console.print(mark, f"{one.check}: {one.detail}", soft_wrap=True)
+    show_findings(console, findings)
+    if step := next_step(findings):
+        console.print(f"\nNext: {step}", soft_wrap=True, markup=False)
     for row in refused:
         console.print(f"\nrefused {row['at']:%Y-%m-%d %H:%M:%S} UTC ({row['reason']})")
         for cause, meaning in zip(row["causes"], row["meanings"], strict=True):

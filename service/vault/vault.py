@@ -80,6 +80,10 @@ class Vault:
         """Return the API key that `serve` prints when the sandbox is built in."""
         return f"bb_sandbox_{_text(self._derive('sandbox', msn)[:_TOKEN_BYTES])}"
 
+    def forwarding_key(self, msn: str) -> bytes:
+        """Return what signs a sales unit's events on their way to a developer's machine."""
+        return self._derive("sandbox", f"forward:{msn}")
+
     def _derive(self, purpose: str, text: str) -> bytes:
         return hmac.digest(self._keys[purpose], text.encode(), "sha256")
 

@@ -227,7 +227,7 @@ def _tell(case: Case, count: int) -> list[str]:
             )
         session.execute(sa.insert(EVENT).returning(EVENT.c.id), rows).all()
     case.events += count
-    return [row["id"] for row in rows]
+    return [str(row["id"]) for row in rows]
 
 
 def _payload(key: str, position: int) -> bytes:

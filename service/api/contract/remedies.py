@@ -125,6 +125,16 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
             "another invoice or payment of the sales unit has that reference",
             "choose another; for the same invoice send the same body",
         ),
+        "refund_waits": Explained(
+            409,
+            "in the console: a refund of the invoice waits for a second person already",
+            "decide on that one first",
+        ),
+        "second_person_needed": Explained(
+            409,
+            "in the console: so much is given back by two people, or the one who asked agrees",
+            "let a colleague agree",
+        ),
         "replaced_already": Explained(
             409,
             "the invoice in `replaces` is being replaced by another one",

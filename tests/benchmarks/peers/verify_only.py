@@ -10,6 +10,7 @@ from service.app import create_app
 from service.cli import serving
 from service.inbox.receiver import Receiver, _read_body
 from service.logs import configure_logs
+from service.sandbox import spare_the_collector
 from service.settings import load_settings
 
 
@@ -28,7 +29,8 @@ def main() -> None:
     configure_logs(settings.log)
     app = create_app(settings, has_worker=False)
     app.router.routes[0] = Route("/webhooks/vipps/{msn}", Verifying(app.state.context))
-    serving._run(app, listening)
+    spare_the_collector()
+    serving._run(serving._config(app), listening)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from PIL import Image
 from sqlmodel import col
 from starlette.applications import Starlette
 
-from service.api.calls import keyed_route
 from service.api.documents import PDF_BYTES_MAX, UPLOADS_AT_ONCE, Uploads
+from service.api.routing import keyed_route
 from service.ledger.documents import CHUNK_BYTES, find_document, read_chunk
 from service.store.tables import Act, Document, DocumentChunk, Invoice
 from tests.service.api.shop import ONLY_SQLITE, Shop
@@ -157,9 +157,8 @@ async def test_documents_at_once_are_bounded(shop: Shop) -> None:
 async def test_document_that_drips_is_given_up(shop: Shop) -> None:
     """A place is kept for a minute, not for as long as somebody likes."""
     await shop.create(push=False)
-    route = keyed_route(
-        shop.context, "/{reference}", {"PUT": Uploads(at_once=1, within_s=0.05).put}
-    )
+    uploads = Uploads(at_once=1, within_s=0.05)
+    route = keyed_route(shop.context, "/v1/invoices/{reference}/document", {"PUT": uploads.put})
     transport = httpx.ASGITransport(app=Starlette(routes=[route]))
 
     async def endless() -> AsyncIterator[bytes]:
@@ -169,8 +168,8 @@ async def test_document_that_drips_is_given_up(shop: Shop) -> None:
     async with httpx.AsyncClient(
         transport=transport, base_url="http://shop.example", headers=shop.client.headers
     ) as client:
-        slow = await client.put("/acme-2026-000123", content=endless(), headers=_AS_PDF)
-        next_one = await client.put("/acme-2026-000123", content=PDF, headers=_AS_PDF)
+        slow = await client.put(f"{ADDRESS}/document", content=endless(), headers=_AS_PDF)
+        next_one = await client.put(f"{ADDRESS}/document", content=PDF, headers=_AS_PDF)
 
     assert (slow.status_code, slow.json()["code"]) == (408, "upload_too_slow")
     assert next_one.status_code == 200

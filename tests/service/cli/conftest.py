@@ -2,15 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
-import sqlalchemy as sa
-from psycopg import sql
 
 from service.cli import main
 
@@ -51,14 +47,3 @@ def betalbar(
         return Ended(code if isinstance(code, int) else int(bool(code)), said.out, said.err)
 
     return run
-
-
-@pytest.fixture
-def empty_postgres_url(postgres_url: str) -> Iterator[str]:
-    """Give a PostgreSQL database in which nothing was made yet."""
-    name = sql.Identifier(f"empty_{uuid4().hex}")
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        url = sa.make_url(postgres_url).set(database=name.as_string().strip('"'))
-        yield url.render_as_string(hide_password=False)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,23 @@ class Served:
 @contextmanager
 def started(folder: Path, *words: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
     """Run one command in `folder` until the block ends."""
+    with _running(folder, words, settings, stderr=subprocess.DEVNULL) as process:
+        yield process
+
+
+@contextmanager
+def started_with_errors(
+    folder: Path, *words: str, **settings: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run one command, and let its standard error be read."""
+    with _running(folder, words, settings, stderr=subprocess.PIPE) as process:
+        yield process
+
+
+@contextmanager
+def _running(
+    folder: Path, words: Sequence[str], settings: Mapping[str, str], *, stderr: int
+) -> Iterator[subprocess.Popen[str]]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BETALBAR_")}
     named = {f"BETALBAR_{name.upper()}": value for name, value in settings.items()}
     process = subprocess.Popen(
@@ -44,7 +61,7 @@ def started(folder: Path, *words: str, **settings: str) -> Iterator[subprocess.P
         cwd=folder,
         env=kept | named | {"PYTHONPATH": str(README.parent)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
         # A runner in the background ignores Ctrl-C, and hands that on.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
@@ -68,7 +85,7 @@ def served(folder: Path, *words: str) -> Iterator[Served]:
     with started(folder, "serve", *words, port=str(port), subscriber_allow=allow) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(5)]
-        _wait_until_ready(url)
+        wait_until_ready(url)
         yield Served(process, url, lines[2].split()[-1], "".join(lines))
 
 
@@ -77,6 +94,30 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
+
+
+def wait_until_ready(url: str) -> None:
+    """Return once the service can do its work."""
+    wait_for(lambda: httpx.get(f"{url}/readyz").is_success, within_s=START_WITHIN_S)
+
+
+def states_of(one: Served) -> dict[str, str]:
+    """Return the state of each invoice by reference."""
+    answer = httpx.get(f"{one.url}/v1/invoices?limit=200", headers=_headers(one)).json()
+    return {invoice["reference"]: invoice["state"] for invoice in answer["items"]}
+
+
+def wait_for(is_so: Any, *, within_s: float = DEADLINE_S) -> None:
+    """Return once it is so. Raises: AssertionError, when the time is up."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        try:
+            if is_so():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("it did not happen in time")
 
 
 def test_serve_prints_its_urls_and_a_key_that_works(tmp_path: Path) -> None:
@@ -103,9 +144,9 @@ def test_serve_with_samples_has_invoices_in_several_states(tmp_path: Path) -> No
     }
 
     with served(tmp_path, "--samples") as one:
-        _wait_for(lambda: _states(one) == expected)
+        wait_for(lambda: states_of(one) == expected)
 
-        assert _states(one) == expected
+        assert states_of(one) == expected
 
 
 def test_serve_stopped_by_sigterm_ends_with_zero_and_nothing_lost(tmp_path: Path) -> None:
@@ -121,7 +162,7 @@ def test_serve_stopped_by_sigterm_ends_with_zero_and_nothing_lost(tmp_path: Path
         code = one.process.wait(timeout=12)
 
     with served(tmp_path) as again:
-        _wait_for(lambda: _states(again) == {"before-the-stop": "pushed"})
+        wait_for(lambda: states_of(again) == {"before-the-stop": "pushed"})
 
         assert (made.status_code // 100, code) == (2, 0)
         assert again.key == one.key
@@ -167,12 +208,12 @@ def test_serve_with_two_processes_and_a_worker_on_postgresql(
         started(tmp_path, "serve", "--processes", "2", "--no-worker", **settings) as serving,
         started(tmp_path, "worker", **settings) as worker,
     ):
-        _wait_until_ready(url)
+        wait_until_ready(url)
         _run(tmp_path, "webhooks", "register", **settings)
         httpx.post(f"{url}/v1/invoices", json=body, headers=_headers(one))
-        _wait_for(lambda: _states(one) == {"two-processes": "pushed"})
+        wait_for(lambda: states_of(one) == {"two-processes": "pushed"})
         httpx.post(f"{settings['vipps_url']}/sandbox/payments/two-processes/approve")
-        _wait_for(lambda: _states(one) == {"two-processes": "authorized"})
+        wait_for(lambda: states_of(one) == {"two-processes": "authorized"})
         ended = []
         for process in (worker, serving):
             process.send_signal(signal.SIGTERM)
@@ -222,26 +263,5 @@ def _run(folder: Path, *words: str, **settings: str) -> None:
         assert process.wait(timeout=DEADLINE_S) == 0
 
 
-def _wait_until_ready(url: str) -> None:
-    _wait_for(lambda: httpx.get(f"{url}/readyz").is_success, within_s=START_WITHIN_S)
-
-
 def _headers(one: Served) -> dict[str, str]:
     return {"Authorization": f"Bearer {one.key}"}
-
-
-def _states(one: Served) -> dict[str, str]:
-    answer = httpx.get(f"{one.url}/v1/invoices", headers=_headers(one)).json()
-    return {invoice["reference"]: invoice["state"] for invoice in answer["items"]}
-
-
-def _wait_for(is_so: Any, *, within_s: float = DEADLINE_S) -> None:
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        try:
-            if is_so():
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("it did not happen in time")

@@ -202,10 +202,10 @@ async def test_webhooks_doctor_names_what_is_wrong_and_what_was_refused(
         away = await _run(betalbar, "webhooks", "doctor", vipps_url="http://127.0.0.1:9")
 
     assert bare.code == 1
-    assert "run webhooks register" in bare.out
+    assert "betalbar webhooks register" in bare.out
     assert answer.status_code == 401
     assert ended.code == 1
-    assert f"Vipps has deleted {made['id']}; run webhooks sync" in ended.out
+    assert f"Vipps has deleted {made['id']}\n     betalbar webhooks sync" in ended.out
     assert "header_malformed: a header of the signature is there twice" in ended.out
     assert "Vipps can't be reached" in away.out
     assert "can't be reached: ConnectError" in away.out
