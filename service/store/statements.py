@@ -93,10 +93,11 @@ def update_rows(
             alike.setdefault(tuple(values), []).append((*values.values(), key))
     for names, rows in alike.items():
         if _is_sqlite(session):
-            statement, encode = _sqlite_update(model, names)
-            _driver(session).executemany(statement, [encode(row) for row in rows])
+            statement, cells = _sqlite_update(model, names)
+            _driver(session).executemany(statement, [cells(row) for row in rows])
         else:
-            _driver(session).execute(_postgres_update(model, names), (_json_rows(rows),))
+            statement, cells = _postgres_update(model, names)
+            _driver(session).execute(statement, (_json_rows([cells(row) for row in rows]),))
 
 
 def add_to(
@@ -122,11 +123,6 @@ def _is_sqlite(session: Session) -> bool:
 
 
 # Values
-
-
-def _sqlite_encoder(column: sa.Column[Any]) -> Convert | None:
-    encoders = ((UTCDateTime, _instant_text), (sa.Date, _date_text), (sa.JSON, _json_text))
-    return next((encode for kind, encode in encoders if isinstance(column.type, kind)), None)
 
 
 def _instant_text(value: datetime | None) -> str | None:
@@ -155,21 +151,33 @@ def _json_text(value: Any) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
 
 
-_SQLITE_DECODERS: tuple[tuple[type, Convert], ...] = (
+def _aware(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError("an instant needs its time zone")
+    return value
+
+
+# By a column's type, and only what the driver would not write as it must be.
+_Conversions = tuple[tuple[type, Convert], ...]
+_TO_SQLITE: _Conversions = (
+    (UTCDateTime, _instant_text),
+    (sa.Date, _date_text),
+    (sa.JSON, _json_text),
+)
+_TO_COPY: _Conversions = ((UTCDateTime, _aware), (sa.JSON, _json_text))
+_TO_JSON: _Conversions = ((UTCDateTime, _aware),)
+_FROM_SQLITE: _Conversions = (
     (UTCDateTime, lambda text: datetime.fromisoformat(text + "+00:00")),
     (sa.Date, date.fromisoformat),
     (sa.JSON, orjson.loads),
     (sa.Boolean, bool),
 )
 # psycopg gives every other type as it is meant; instants come in the session's own zone.
-_POSTGRES_DECODERS: tuple[tuple[type, Convert], ...] = (
-    (UTCDateTime, lambda instant: instant.astimezone(UTC)),
-)
+_FROM_POSTGRES: _Conversions = ((UTCDateTime, lambda instant: instant.astimezone(UTC)),)
 
 
-def _decoder(column: sa.Column[Any], is_sqlite: bool) -> Convert | None:
-    decoders = _SQLITE_DECODERS if is_sqlite else _POSTGRES_DECODERS
-    return next((decode for kind, decode in decoders if isinstance(column.type, kind)), None)
+def _conversion(column: sa.Column[Any], conversions: _Conversions) -> Convert | None:
+    return next((how for kind, how in conversions if isinstance(column.type, kind)), None)
 
 
 def _default(column: sa.Column[Any]) -> Any:
@@ -196,7 +204,8 @@ def _select(selection: Selection, is_sqlite: bool) -> tuple[str, Callable[[Seque
     if selection.is_locked and not is_sqlite:  # SQLite has one writer
         text += " FOR UPDATE"
     names = tuple(column.name for column in selection.columns)
-    decoders = [(c.name, _decoder(c, is_sqlite)) for c in selection.columns]
+    conversions = _FROM_SQLITE if is_sqlite else _FROM_POSTGRES
+    decoders = [(c.name, _conversion(c, conversions)) for c in selection.columns]
     converted = [(name, decode) for name, decode in decoders if decode is not None]
 
     def convert(row: Sequence[Any]) -> Row:
@@ -225,14 +234,14 @@ def _sqlite_insert(
     names = ", ".join(column.name for column in table.c)
     marks = ", ".join("?" for _ in table.c)
     statement = f"INSERT INTO {_quoted(table.name)} ({names}) VALUES ({marks})"  # noqa: S608
-    return statement, _tuples(table, _sqlite_encoder)
+    return statement, _tuples(table, _TO_SQLITE)
 
 
 @lru_cache(maxsize=64)
 def _copy_into(model: type[SQLModel]) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
     table = table_of(model)
     names = ", ".join(column.name for column in table.c)
-    return f"COPY {_quoted(table.name)} ({names}) FROM STDIN", _tuples(table, _copy_encoder)
+    return f"COPY {_quoted(table.name)} ({names}) FROM STDIN", _tuples(table, _TO_COPY)
 
 
 @lru_cache(maxsize=64)
@@ -245,7 +254,7 @@ def _postgres_insert(
         f"INSERT INTO {_quoted(table.name)} ({names})"  # noqa: S608
         f" SELECT {_cells(table.c)} FROM json_array_elements(%s::json) AS cells"
     )
-    return statement, _tuples(table, lambda _: None)
+    return statement, _tuples(table, _TO_JSON)
 
 
 def _cells(columns: Iterable[sa.Column[Any]]) -> str:
@@ -253,14 +262,10 @@ def _cells(columns: Iterable[sa.Column[Any]]) -> str:
     return ", ".join(f"(cells->>{number})::{type_}" for number, type_ in enumerate(types))
 
 
-def _copy_encoder(column: sa.Column[Any]) -> Convert | None:
-    return _json_text if isinstance(column.type, sa.JSON) else None
-
-
 def _tuples(
-    table: sa.Table, encoder: Callable[[sa.Column[Any]], Convert | None]
+    table: sa.Table, conversions: _Conversions
 ) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    columns = [(c.name, _default(c), encoder(c)) for c in table.c]
+    columns = [(c.name, _default(c), _conversion(c, conversions)) for c in table.c]
 
     def tuples(row: Mapping[str, Any]) -> tuple[Any, ...]:
         get = row.get
@@ -277,31 +282,37 @@ def _tuples(
 # UPDATE
 
 
+_Cells = Callable[[Sequence[Any]], tuple[Any, ...]]
+
+
 @lru_cache(maxsize=256)
-def _sqlite_update(
-    model: type[SQLModel], names: tuple[str, ...]
-) -> tuple[str, Callable[[Sequence[Any]], tuple[Any, ...]]]:
+def _sqlite_update(model: type[SQLModel], names: tuple[str, ...]) -> tuple[str, _Cells]:
     table = table_of(model)
     changes = ", ".join(f"{name} = ?" for name in names)
     statement = f"UPDATE {_quoted(table.name)} SET {changes} WHERE id = ?"  # noqa: S608
-    encoders = [_sqlite_encoder(table.c[name]) for name in names] + [None]
-
-    def encode(values: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple([v if e is None else e(v) for e, v in zip(encoders, values, strict=True)])
-
-    return statement, encode
+    return statement, _converted(table, (*names, "id"), _TO_SQLITE)
 
 
 @lru_cache(maxsize=256)
-def _postgres_update(model: type[SQLModel], names: tuple[str, ...]) -> str:
+def _postgres_update(model: type[SQLModel], names: tuple[str, ...]) -> tuple[str, _Cells]:
     # One statement and one parameter for all rows: arrays would be written by Python, cell by cell.
     table = table_of(model)
     cells = _cells(table.c[name] for name in names)
-    changes = ", ".join(names)
-    return (
-        f"UPDATE {_quoted(table.name)} AS t SET ({changes}) = ROW ({cells})"  # noqa: S608
+    statement = (
+        f"UPDATE {_quoted(table.name)} AS t SET ({', '.join(names)}) = ROW ({cells})"  # noqa: S608
         f" FROM json_array_elements(%s::json) AS cells WHERE t.id = cells->>{len(names)}"
     )
+    return statement, _converted(table, (*names, "id"), _TO_JSON)
+
+
+def _converted(table: sa.Table, names: Sequence[str], conversions: _Conversions) -> _Cells:
+    """Return what makes one row's parameters of its values, which come in this sequence."""
+    how = [_conversion(table.c[name], conversions) for name in names]
+
+    def convert(values: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple([v if to is None else to(v) for to, v in zip(how, values, strict=True)])
+
+    return convert
 
 
 _POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
