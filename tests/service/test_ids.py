@@ -1,0 +1,29 @@
+"""Names of our own things are ULIDs."""
+
+import re
+import time
+
+from service.ids import new_id
+
+
+def test_id_is_a_kind_and_a_ulid() -> None:
+    """Whoever knows ULIDs reads the time in it."""
+    before = time.time_ns() // 1_000_000
+    name = new_id("evt")
+    after = time.time_ns() // 1_000_000
+
+    assert re.fullmatch(r"evt_[0-7][0-9A-HJKMNP-TV-Z]{25}", name)
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    made_at = 0
+    for letter in name[4:14]:
+        made_at = made_at * 32 + alphabet.index(letter)
+    assert before <= made_at <= after
+
+
+def test_ids_are_all_different_and_sort_by_time_of_making() -> None:
+    """Inserts stay at the right edge of their index."""
+    names = [new_id("evt") for _ in range(10_000)]
+    times = [name[4:14] for name in names]
+
+    assert len(set(names)) == len(names)
+    assert times == sorted(times)
