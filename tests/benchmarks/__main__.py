@@ -8,6 +8,7 @@ says what the columns mean.
 """
 
 import argparse
+import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from typing import Any
 
 from tests.benchmarks import growth, memory, receive
 from tests.benchmarks.databases import KINDS
-from tests.benchmarks.figures import Figure
+from tests.benchmarks.figures import Figure, Rows
 from tests.benchmarks.load import LoadFailed, require_wrk
 from tests.benchmarks.machine import this_machine
 from tests.benchmarks.table import new_console, show, write_json
@@ -51,7 +52,7 @@ def _all(growth_to: int) -> Mapping[str, Measure]:
 
 def _quick() -> Mapping[str, Measure]:
     return {
-        "receive": partial(receive.run, QUICK_ROUNDS, seconds=2),
+        "receive": partial(receive.run, QUICK_ROUNDS, seconds=1),
         "deliver": partial(_run, "deliver", 1),
         "send": partial(_run, "send", 1),
         "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 5_000)),
@@ -76,6 +77,8 @@ def main() -> None:
     parser.add_argument("--growth-to", type=int, default=growth.SIZES[-1], metavar="INVOICES")
     options = parser.parse_args()
     chosen, machine, console = _chosen(options), this_machine(), new_console()
+    # As Ctrl-C does: everything that was started is ended first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         require_wrk()
     except LoadFailed as error:
@@ -87,7 +90,7 @@ def main() -> None:
         except Exception:
             # The others' figures must not be lost with it, after half an hour.
             traceback.print_exc()
-            figures.append(Figure(f"{name}: did not run", "", 0.0, remarks=("see above",)))
+            figures.append(Figure(name, "", 0.0, rows=[Rows("runs to the end", 0, 1, 1)]))
     show(figures, machine, console)
     console.print(f"measured in {time.monotonic() - begun:.0f} s")
     if options.json:

@@ -5,7 +5,7 @@ measured in the same run, in turns, and given as the median of the rounds.
 """
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -67,9 +67,6 @@ class Figure:
         others = {**self.peers, **self.limits}
         ratios = {name: round(self.ratio_to(value), 3) for name, value in others.items()}
         return {**asdict(self), "ratios": ratios, "has_failed": self.has_failed}
-
-
-Run = Callable[[int], list[Figure]]
 
 
 def at_least(times: float, ours: float, other: float | None, name: str) -> Goal:

@@ -110,6 +110,7 @@ def measure(
         stage = Stage(stack, where)
         places = [_open(stack, stage, size, where) for size in sizes]
         waits = _Waits()
+        # Reads first: what the driver alone will write is nothing that a reader could open.
         for place in places:
             _let_be_due(place)
         for _ in range(rounds):

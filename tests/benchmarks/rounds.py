@@ -17,7 +17,7 @@ from tests.benchmarks.load import post_all
 from tests.benchmarks.servers import address_of, cpu_s
 from tests.benchmarks.webhooks import write_requests
 
-_SPARE = 1.7  # a round may be faster than the last one
+_SPARE = 1.5  # a round may be faster than the last one
 _TRIES = 5
 _SETTLED_S = 0.1
 
