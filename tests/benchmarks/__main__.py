@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import growth, memory, receive
+from tests.benchmarks import deliver, growth, memory, receive
 from tests.benchmarks.databases import KINDS
 from tests.benchmarks.figures import Figure, Rows
 from tests.benchmarks.load import LoadFailed, require_wrk
@@ -40,7 +40,7 @@ def _all(growth_to: int) -> Mapping[str, Measure]:
     beyond = growth_to > growth.SIZES[-1]
     return {
         "receive": partial(receive.run, ROUNDS),
-        "deliver": partial(_run, "deliver", ROUNDS),
+        "deliver": partial(deliver.run, ROUNDS),
         "send": partial(_run, "send", ROUNDS),
         # What is beyond a million is for the database that is meant for it.
         "growth": partial(
@@ -53,7 +53,7 @@ def _all(growth_to: int) -> Mapping[str, Measure]:
 def _quick() -> Mapping[str, Measure]:
     return {
         "receive": partial(receive.run, QUICK_ROUNDS, seconds=1),
-        "deliver": partial(_run, "deliver", 1),
+        "deliver": partial(deliver.run, 1),
         "send": partial(_run, "send", 1),
         "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 5_000)),
         "memory": partial(memory.run, 1, seconds=20),

@@ -49,6 +49,7 @@ class Figure:
     p99_ms: float | None = None
     cpu_us: float | None = None  # per event, all processes of ours, without the database's
     database_cpu_us: float | None = None  # per event, of a database that has processes
+    others_cpu_us: Mapping[str, float] = field(default_factory=dict)  # with their database's
     rows: Sequence[Rows] = ()
     goals: Sequence[Goal] = ()
     remarks: Sequence[str] = ()  # what was left out, and why; what a reader must know

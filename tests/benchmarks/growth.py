@@ -236,7 +236,11 @@ def _received(where: Databases, places: Sequence[_Place], results: Results) -> F
         ours=rates[1],
         rounds=[each.per_s for each in results.rounds[big.name]],
         peers={small.name: rates[0]},
-        limits={Disk.name: disk[1], f"{Disk.name}, {small.name}": disk[0]},
+        limits={
+            f"{Disk.name}, {place.name}": rate
+            for place, rate in zip((big, small), reversed(disk), strict=True)
+        },
+        others_cpu_us={name: results.cpu_us(name) for name in results.rounds if name != big.name},
         p50_ms=results.median(big.name, "p50_ms"),
         p99_ms=results.median(big.name, "p99_ms"),
         cpu_us=results.median(big.name, "cpu_us"),

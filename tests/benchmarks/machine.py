@@ -43,7 +43,7 @@ class Machine:
         if self.is_shared:
             lines.append(
                 f"OTHERS ARE AT WORK HERE: a load of {self.load_before:.1f} on {self.cores} cores"
-                " before this began. Read ratios, not rates."
+                " before this began. Read ratios, not rates; CPU per event suffers least."
             )
         return lines
 

@@ -74,6 +74,7 @@ def _ours(place: Databases, results: Results, remarks: tuple[str, ...]) -> Figur
         figure,
         peers={name: value for name, value in peers.items() if value is not None},
         limits={name: value for name, value in limits.items() if value is not None},
+        others_cpu_us={name: results.cpu_us(name) for name in (*peers, *limits)},
         goals=goals,
         remarks=(*figure.remarks, *remarks, DJ_STRIPE),
     )

@@ -134,6 +134,11 @@ class Results:
         known = [value for value in values if value is not None]
         return statistics.median(known) if known else None
 
+    def cpu_us(self, name: str) -> float:
+        """Return the processor time of one event, the database's with it."""
+        parts = (self.median(name, what) for what in ("cpu_us", "database_cpu_us"))
+        return sum(part or 0.0 for part in parts)
+
     def rows(self, name: str) -> tuple[Rows, ...]:
         """Return every round's rows that do not add up; else their sums, one for each kind."""
         every = [rows for each in self.rounds.get(name, ()) for rows in each.rows]

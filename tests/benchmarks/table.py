@@ -58,7 +58,9 @@ def number(value: float) -> str:
 
 def _beside(figure: Figure, name: str, value: float) -> str:
     ratio = "" if figure.has_failed else f"{figure.ratio_to(value):.2f} x "
-    return f"{ratio}{name} ({number(value)})"
+    cpu_us = figure.others_cpu_us.get(name)
+    cpu = "" if cpu_us is None else f", {number(cpu_us)} µs CPU"
+    return f"{ratio}{name} ({number(value)}{cpu})"
 
 
 def _latencies(figure: Figure) -> str:
