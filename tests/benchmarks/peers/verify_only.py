@@ -21,5 +21,5 @@ class Verifying(Receiver):
 
 
 if __name__ == "__main__":
-    service.app.Receiver = Verifying  # type: ignore[misc]  # the only part that differs
+    service.app.Receiver = Verifying  # type: ignore[attr-defined]  # the part that differs
     serving.serve(processes=1, has_worker=False, has_samples=False)
