@@ -52,10 +52,10 @@ def _all(growth_to: int) -> Mapping[str, Measure]:
 
 def _quick() -> Mapping[str, Measure]:
     return {
-        "receive": partial(receive.run, QUICK_ROUNDS, seconds=1),
-        "deliver": partial(deliver.run, 1),
+        "receive": partial(receive.run, QUICK_ROUNDS, seconds=1, is_quick=True),
+        "deliver": partial(deliver.run, 1, ("sqlite",)),
         "send": partial(_run, "send", 1),
-        "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 5_000)),
+        "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 5_000), kinds=("sqlite",)),
         "memory": partial(memory.run, 1, seconds=20),
     }
 
@@ -85,12 +85,14 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     begun, figures = time.monotonic(), []
     for name, measure in chosen.items():
+        started = time.monotonic()
         try:
             figures += measure()
         except Exception:
             # The others' figures must not be lost with it, after half an hour.
             traceback.print_exc()
             figures.append(Figure(name, "", 0.0, rows=[Rows("runs to the end", 0, 1, 1)]))
+        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
     show(figures, machine, console)
     console.print(f"measured in {time.monotonic() - begun:.0f} s")
     if options.json:

@@ -9,6 +9,7 @@ gets its one AUTHORIZED. Everything of one database is measured in turns in one 
 import argparse
 import os
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -32,23 +33,26 @@ DJ_STRIPE = (
 CORES_FOR_TWO = 4
 
 
-def measure(kind: str, *, rounds: int, seconds: float) -> list[Figure]:
-    """Return the figures of one kind of database."""
+def measure(kind: str, *, rounds: int, seconds: float, is_quick: bool = False) -> list[Figure]:
+    """Return the figures of one kind of database; quickly, without what can't be judged here."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         place = stack.enter_context(databases(kind, folder))
         stage = Stage(stack, place)
         ours = stage.ours().receiver
         contenders: list[Contender] = [ours, stage.limit(), stage.disk(), *stage.peers()]
-        if kind == "postgresql":
+        if kind == "postgresql" and not (is_quick and _cores() < CORES_FOR_TWO):
             contenders.append(stage.ours(TWO, processes=2).receiver)
-        contenders.append(stage.generator())
+        if kind == KINDS[0] or not is_quick:
+            contenders.append(stage.generator())
         print(f"receive, {place.title}:", flush=True)
         results = in_turns(contenders, rounds=rounds, seconds=seconds)
         figures = [_ours(place, results, tuple(stage.remarks))]
-        if kind == "postgresql":
+        if TWO in results.rounds:
             figures.append(_two(results))
-        return [*figures, _generator(place, results)]
+        if GENERATOR in results.rounds:
+            figures.append(_generator(place, results))
+        return figures
 
 
 def _ours(place: Databases, results: Results, remarks: tuple[str, ...]) -> Figure:
@@ -84,8 +88,7 @@ def _two(results: Results) -> Figure:
     figure = _figure("receive, PostgreSQL, 2 processes", TWO, results)
     one = results.per_s(OURS)
     goal = at_least(1.5, figure.ours, one, "one process")
-    cores = os.cpu_count() or 1
-    if cores < CORES_FOR_TWO:
+    if (cores := _cores()) < CORES_FOR_TWO:
         remark = f"{cores} cores are too few to judge: servers, database and load share them"
         goal = replace(goal, is_reached=None)
         figure = replace(figure, remarks=(*figure.remarks, remark))
@@ -125,10 +128,24 @@ def _figure(title: str, name: str, results: Results) -> Figure:
     )
 
 
-def run(rounds: int, *, seconds: float = 4.0, kinds: tuple[str, ...] = KINDS) -> list[Figure]:
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def run(
+    rounds: int,
+    *,
+    seconds: float = 4.0,
+    kinds: Sequence[str] = KINDS,
+    is_quick: bool = False,
+) -> list[Figure]:
     """Measure on each kind of database. Raises: LoadFailed."""
     require_wrk()
-    return [figure for kind in kinds for figure in measure(kind, rounds=rounds, seconds=seconds)]
+    return [
+        figure
+        for kind in kinds
+        for figure in measure(kind, rounds=rounds, seconds=seconds, is_quick=is_quick)
+    ]
 
 
 def main() -> None:
