@@ -1,6 +1,6 @@
 """Vipps's rate limits: so many calls a minute for one reference, on real time."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -16,14 +16,14 @@ class RateLimits:
 
     def __init__(self) -> None:
         # Oldest use first, so that forgetting the stale ones needs no search.
-        self._calls: OrderedDict[tuple[str, ...], deque[datetime]] = OrderedDict()
+        self._calls: OrderedDict[tuple[str, ...], list[datetime]] = OrderedDict()
 
     def take(self, key: tuple[str, ...], most: int, *, now: datetime) -> None:
         """Count one more call. Raises: Denied with the seconds to wait."""
         self._forget(now)
-        calls = self._calls.setdefault(key, deque())
+        calls = self._calls.setdefault(key, [])
         while calls and calls[0] <= now - WINDOW:
-            calls.popleft()
+            del calls[0]
         if len(calls) >= most:
             wait_s = ceil((calls[0] + WINDOW - now).total_seconds())
             message = f"Rate limit is exceeded. Try again in {wait_s} seconds."

@@ -70,20 +70,20 @@ def test_answers_leave_a_connection_in_the_order_of_its_requests(merchant: Merch
     told = spoken(
         merchant,
         a_creation(merchant, one)
+        + a_request(merchant, f"DELETE /epayment/v1/payments/{one}")
         + a_request(merchant, f"GET /epayment/v1/payments/{one}")
         + a_request(merchant, "GET /phone")
         + a_creation(merchant, two, more="Expect: 100-continue\r\n")
         + a_request(merchant, f"GET /epayment/v1/payments/{one}/events?x=1")
-        + a_request(merchant, f"GET /epayment/v1/payments/{two.replace('-', '%2D')}")
-        + a_request(merchant, f"DELETE /epayment/v1/payments/{one}"),
+        + a_request(merchant, f"GET /epayment/v1/payments/{two.replace('-', '%2D')}"),
         count=8,
     )
 
     kinds = [headers.get("content-type", "").split(";")[0] for _, headers, _ in told]
-    assert [status for status, _, _ in told] == [201, 200, 200, 100, 201, 200, 200, 405]
-    assert (kinds[2], kinds[3]) == ("text/html", "")
-    assert [json.loads(told[n][2])["reference"] for n in (0, 1, 4, 6)] == [one, one, two, two]
-    assert json.loads(told[5][2])[0]["reference"] == one
+    assert [status for status, _, _ in told] == [201, 405, 200, 200, 100, 201, 200, 200]
+    assert (kinds[3], kinds[4]) == ("text/html", "")
+    assert [json.loads(told[n][2])["reference"] for n in (0, 2, 5, 7)] == [one, one, two, two]
+    assert json.loads(told[6][2])[0]["reference"] == one
 
 
 def test_request_in_pieces_is_answered_once_it_is_whole(merchant: Merchant) -> None:
