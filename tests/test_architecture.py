@@ -48,8 +48,8 @@ service.schedule          | settings                                   |
 
 service.vipps             | clock errors kinds webhooks                | httpx orjson
 service.outbox.destinations |                                          |
-service.outbox.vetted     | outbox.destinations webhooks               | aiohttp anyio httpx yarl
-service.outbox.egress     | errors outbox.destinations outbox.vetted webhooks | anyio httpx
+service.outbox.vetted     | outbox.destinations webhooks               | aiohttp anyio
+service.outbox.egress     | outbox.destinations outbox.vetted webhooks | aiohttp certifi yarl
 service.events.shapes     | store statemachine                         | pydantic typing_extensions
 service.events            | events.shapes outbox statemachine          | orjson pydantic
 service.units             | BASE                                       | orjson sqlalchemy sqlmodel
@@ -66,7 +66,7 @@ service.staff             | BASE                                       | argon2 
 service.clockwork         | BASE inbox.registering ledger outbox vipps        | anyio sqlalchemy sqlmodel structlog
 
 service.documents         | BASE ledger                                | anyio segno starlette
-service.broker            | BASE                                       | anyio nats orjson sqlalchemy sqlmodel structlog
+service.broker            | BASE                                       | anyio nats nkeys orjson sqlalchemy sqlmodel structlog
 service.api               | BASE audit awaiting broker documents feed ledger metrics outbox outbox.egress vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit ledger metrics outbox staff statemachine | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog

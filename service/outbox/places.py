@@ -97,7 +97,7 @@ class Places:
                 self._turns.append(key)
             lane.waiting.append((each, at))
 
-    def begin(self, at: float) -> list[Claimed]:
+    def start(self, at: float) -> list[Claimed]:
         """Return what is to be sent now, one of each lane in turn: it is under way."""
         begun: list[Claimed] = []
         passed = 0
