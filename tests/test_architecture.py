@@ -57,7 +57,7 @@ service.units             | BASE                                       | orjson 
 service.metrics           | BASE                                       | prometheus_client sqlalchemy sqlmodel
 service.ledger            | BASE events.shapes schedule vipps statemachine webhooks  | orjson sqlalchemy sqlmodel
 service.audit             | BASE ledger webhooks                       | cryptography orjson sqlalchemy sqlmodel
-service.outbox            | BASE events.shapes group_commit outbox.destinations outbox.egress statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
+service.outbox            | BASE events.shapes group_commit outbox.destinations outbox.egress statemachine webhooks | anyio cryptography orjson sqlalchemy sqlmodel structlog
 service.feed              | BASE outbox                                | anyio sqlalchemy sqlmodel structlog
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.inbox             | BASE group_commit ledger statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog

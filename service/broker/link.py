@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import nkeys
+import nkeys  # type: ignore[import-untyped]  # it has none
 from nats import errors
 from nats.aio.client import Client, RawCredentials
 from nats.js import JetStreamContext

@@ -207,7 +207,7 @@ def _behind(session: Session, msn: str, at: datetime) -> int | None:
 
 def _near(msn: str) -> sa.Select[int]:
     # As text: only then does SQLite see that the partial index holds what is asked for.
-    is_transition = sa.literal_column("is_transition")
+    is_transition: sa.ColumnElement[bool] = sa.literal_column("is_transition")
     return sa.select(EVENT.c.position).where(EVENT.c.msn == msn, is_transition).limit(1)
 
 

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
-import nkeys
+import nkeys  # type: ignore[import-untyped]  # it has none
 import orjson
 import pytest
 
