@@ -118,6 +118,8 @@ class Settings(BaseSettings):
     broker_url: str = Field(default="", repr=False)
     """`nats://…` or `tls://…` (several of one cluster: comma-separated): each event to NATS
     JetStream as a CloudEvent, see docs/broker.md."""
+    broker_credentials: Path | None = None
+    """A file that proves who we are to that broker: NATS credentials (`.creds`), or an NKey's seed."""
     # From that day on MobilePay is called Vipps (facts, section 7).
     mobilepay_until: date = date(2027, 1, 12)
     """The day from which Danish and Finnish invoice pages say Vipps where they said MobilePay."""
@@ -162,6 +164,15 @@ class Settings(BaseSettings):
         parts = [_split(part.strip()) for part in value.split(",")] if value else []
         if not all(part and part.scheme in ("nats", "tls") and part.hostname for part in parts):
             raise ValueError("a URL such as nats://broker.example:4222 or tls://broker.example")
+        return value
+
+    @field_validator("broker_credentials", mode="before")
+    @classmethod
+    def _credentials_there(cls, value: Any) -> Any:
+        if not value:
+            return None
+        if not Path(value).is_file():
+            raise ValueError("a file that is there: NATS credentials, or an NKey's seed")
         return value
 
     @field_validator("vipps_url", "public_url")

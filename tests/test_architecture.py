@@ -48,8 +48,8 @@ service.schedule          | settings                                   |
 
 service.vipps             | clock errors kinds webhooks                | httpx orjson
 service.outbox.destinations |                                          |
-service.outbox.vetted     | outbox.destinations webhooks               | aiohttp anyio httpx yarl
-service.outbox.egress     | errors outbox.destinations outbox.vetted webhooks | anyio httpx
+service.outbox.vetted     | outbox.destinations webhooks               | aiohttp anyio
+service.outbox.egress     | outbox.destinations outbox.vetted webhooks | aiohttp certifi yarl
 service.events.shapes     | store statemachine                         | pydantic typing_extensions
 service.events            | events.shapes outbox statemachine          | orjson pydantic
 service.shapes            | events.shapes store statemachine            | pydantic typing_extensions
@@ -58,7 +58,7 @@ service.units             | BASE                                       | orjson 
 service.metrics           | BASE                                       | prometheus_client sqlalchemy sqlmodel
 service.ledger            | BASE events.shapes schedule shapes vipps statemachine webhooks | orjson sqlalchemy sqlmodel
 service.audit             | BASE ledger webhooks                       | cryptography orjson sqlalchemy sqlmodel
-service.outbox            | BASE events.shapes group_commit outbox.destinations outbox.egress shapes statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
+service.outbox            | BASE events.shapes group_commit outbox.destinations outbox.egress shapes statemachine webhooks | anyio cryptography orjson sqlalchemy sqlmodel structlog
 service.feed              | BASE outbox                                | anyio sqlalchemy sqlmodel structlog
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.inbox             | BASE group_commit ledger statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
@@ -67,7 +67,7 @@ service.staff             | BASE                                       | argon2 
 service.clockwork         | BASE inbox.registering ledger outbox vipps        | anyio sqlalchemy sqlmodel structlog
 
 service.documents         | BASE ledger                                | anyio segno starlette
-service.broker            | BASE                                       | anyio nats orjson sqlalchemy sqlmodel structlog
+service.broker            | BASE                                       | anyio nats nkeys orjson sqlalchemy sqlmodel structlog
 service.api               | BASE audit awaiting broker documents events events.shapes feed ledger metrics outbox outbox.egress shapes vipps statemachine webhooks | anyio orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit inbox inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog

@@ -10,6 +10,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -27,6 +28,13 @@ _KEY_BYTES = 32
 # one part to another without changing the signature.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
+
+
+class SigningKey(Protocol):
+    """What signs with ed25519, such as an `Ed25519PrivateKey`."""
+
+    def sign(self, data: bytes, /) -> bytes:
+        """Return the signature over these bytes; for the same bytes it is always the same."""
 
 
 def new_secret(random_bytes: bytes) -> str:
@@ -68,7 +76,7 @@ def sign(
     at: datetime,
     body: bytes,
     secrets: Sequence[str],
-    signing_keys: Sequence[Ed25519PrivateKey] = (),
+    signing_keys: Sequence[SigningKey] = (),
 ) -> dict[str, str]:
     """Return the three headers of one attempt: id, time and every signature.
 

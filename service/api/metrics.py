@@ -62,5 +62,7 @@ class _Kept:
             return self._read[1]
 
     def _look(self) -> Figures:
-        with self._context.database.snapshot() as session:
-            return figures(session)
+        context = self._context
+        has_broker = bool(context.settings.broker_url)
+        with context.database.snapshot() as session:
+            return figures(session, now=context.clock.now(), has_broker=has_broker)

@@ -6,12 +6,15 @@ since it may hold a password.
 """
 
 import asyncio
+import re
 import ssl
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+import nkeys  # type: ignore[import-untyped]  # it has none
 from nats import errors
-from nats.aio.client import Client
+from nats.aio.client import Client, RawCredentials
 from nats.js import JetStreamContext
 from nats.js import errors as js_errors
 from nats.js.api import DiscardPolicy, StreamConfig
@@ -33,6 +36,10 @@ _NO_ROOM = (10002, 10023, 10028, 10047, _STORE_FAILED)
 _NOT_ENABLED = (10039, 10076)
 
 
+# A user's seed, alone on its line. Source: docs.nats.io, "NKeys".
+_SEED = re.compile(r"^(SU[A-Z2-7]+)\s*$", re.MULTILINE)
+
+
 class BrokerFailed(Exception):
     """The broker did not take an event; `reason` is one of those of docs/broker.md."""
 
@@ -45,8 +52,12 @@ class BrokerFailed(Exception):
 class Link:
     """A connection that is opened once, used in turn by many, and closed for good."""
 
-    def __init__(self, url: str) -> None:
-        """Take one `nats://` or `tls://` URL, or several of one cluster, comma-separated."""
+    def __init__(self, url: str, credentials: Path | None = None) -> None:
+        """Take one `nats://` or `tls://` URL, or several of one cluster, comma-separated.
+
+        `credentials` is a file with a user's JWT and seed, as `nsc` writes it, or an NKey's seed
+        alone; then nothing in the URL says who we are."""
+        self._file = credentials
         self._parts = [urlsplit(part.strip()) for part in url.split(",")]
         self._client: Client | None = None
         self._stream: JetStreamContext | None = None
@@ -60,11 +71,11 @@ class Link:
 
     async def open(self) -> None:
         """Connect. Raises: BrokerFailed."""
-        self._client = Client()
         options: dict[str, Any] = {
-            **self._credentials(),
+            **(_proof(self._file) if self._file else self._credentials()),
             **({"tls": self._tls} if self._tls else {}),
         }
+        self._client = Client()
         try:
             async with asyncio.timeout(CONNECTED_WITHIN_S):
                 await self._client.connect(
@@ -185,6 +196,21 @@ class Link:
     def _require_tls(self) -> None:
         if self._tls is not None and not self._tls.was_used:
             raise BrokerFailed("not_encrypted")
+
+
+def _proof(credentials: Path) -> dict[str, Any]:
+    """Return a file of credentials as the library takes it: it shows a JWT and signs a nonce.
+
+    Neither is a secret, and the seed never leaves this process. Raises: BrokerFailed."""
+    try:
+        text = credentials.read_text()
+        (seed,) = _SEED.findall(text)
+        nkeys.from_seed(bytearray(seed.encode()))
+    except (OSError, ValueError, nkeys.NkeysError) as error:
+        raise BrokerFailed("bad_credentials") from error
+    if "BEGIN NATS USER JWT" in text:
+        return {"user_credentials": RawCredentials(text)}
+    return {"nkeys_seed_str": seed}
 
 
 class _Witness(ssl.SSLContext):

@@ -38,7 +38,7 @@ class BrokerSink:
         """`dice` spreads the waits after failures; nothing is connected yet."""
         self._context = context
         self._dice = dice
-        self._link = Link(context.settings.broker_url)
+        self._link = _new_link(context)
         self._publishing: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._failures = 0
@@ -71,7 +71,7 @@ class BrokerSink:
         if monotonic() < self._connect_at:
             return False
         await self._link.close()
-        self._link = Link(self._context.settings.broker_url)
+        self._link = _new_link(self._context)
         try:
             await self._link.open()
         except BrokerFailed as error:
@@ -160,6 +160,10 @@ class BrokerSink:
         except Exception:
             # The worker boundary: one feed must not end the loop for all others.
             log.exception("not_published")
+
+
+def _new_link(context: Context) -> Link:
+    return Link(context.settings.broker_url, context.settings.broker_credentials)
 
 
 class _Failed(Exception):

@@ -27,8 +27,12 @@ class Received:
 def exposition(figures: Figures, received: Received) -> bytes:
     """Return everything as Prometheus's text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected([*_money(figures), *_counts(figures), *_webhooks(received)]))
+    registry.register(_Collected(_metrics(figures, received)))
     return generate_latest(registry)
+
+
+def _metrics(figures: Figures, received: Received) -> list[Metric]:
+    return [*_money(figures), *_counts(figures), *_broker(figures), *_webhooks(received)]
 
 
 class _Collected(Collector):
@@ -63,6 +67,25 @@ def _counts(figures: Figures) -> Iterator[Metric]:
     yield _gauge("problems", "Invoices with a problem.", "state", figures.problems)
     yield _gauge("commands_open", "Calls to Vipps not settled.", "kind", figures.commands)
     yield _gauge("deliveries", "Deliveries not made.", "status", figures.deliveries)
+    yield _gauge("subscriptions", "Subscriptions by status.", "status", figures.subscriptions)
+
+
+def _broker(figures: Figures) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "betalbar_events_unpublished",
+        "Events that the broker has not acknowledged.",
+        labels=("sales_unit",),
+    )
+    failing = GaugeMetricFamily(
+        "betalbar_broker_failing_seconds",
+        "For how long the broker has taken nothing, and why.",
+        labels=("sales_unit", "reason"),
+    )
+    for row in figures.unpublished:
+        waiting.add_metric((row.msn,), row.events)
+        if row.reason:
+            failing.add_metric((row.msn, row.reason), row.failing_s)
+    yield from (waiting, failing)
 
 
 def _gauge(name: str, text: str, label: str, rows: Sequence[Counted]) -> Metric:

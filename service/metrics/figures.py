@@ -7,13 +7,23 @@ sales unit's MSN is the only name.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session
 
 from service.store.inserts import table_of
-from service.store.tables import OPEN_STATUSES, Command, Delivery, DeliveryStatus, Invoice
+from service.store.tables import (
+    OPEN_STATUSES,
+    BrokerPosition,
+    Command,
+    Delivery,
+    DeliveryStatus,
+    Feed,
+    Invoice,
+    Subscription,
+)
 from service.store.tables.invoices import WARNED
 
 
@@ -41,6 +51,18 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpublished:
+    """How many events of a sales unit the broker has not got, and whether it takes them.
+
+    `reason` is why not, empty where it does; `failing_s` for how many seconds it has not."""
+
+    msn: str
+    reason: str
+    events: int
+    failing_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """All that is counted in the database, as of one state of it."""
 
@@ -49,9 +71,11 @@ class Figures:
     problems: Sequence[Counted]  # by the state of the invoices that have one
     commands: Sequence[Counted]  # decided and not settled, by kind
     deliveries: Sequence[Counted]  # pending and failed ones
+    subscriptions: Sequence[Counted]  # by status
+    unpublished: Sequence[Unpublished]  # empty where there is no broker
 
 
-def figures(session: Session) -> Figures:
+def figures(session: Session, *, now: datetime, has_broker: bool) -> Figures:
     """Read every figure of every sales unit."""
     return Figures(
         at_risk=money_at_risk(session),
@@ -59,6 +83,8 @@ def figures(session: Session) -> Figures:
         problems=_problems(session),
         commands=_commands(session),
         deliveries=_deliveries(session),
+        subscriptions=_subscriptions(session),
+        unpublished=_unpublished(session, now) if has_broker else (),
     )
 
 
@@ -99,6 +125,24 @@ def _deliveries(session: Session) -> list[Counted]:
         found
         for status in (DeliveryStatus.PENDING, DeliveryStatus.FAILED)
         for found in _counted(session, column.msn, column.status, column.status == _literal(status))
+    ]
+
+
+def _subscriptions(session: Session) -> list[Counted]:
+    column = table_of(Subscription).c
+    return _counted(session, column.msn, column.status, column.deleted_at.is_(None))
+
+
+def _unpublished(session: Session, now: datetime) -> list[Unpublished]:
+    at, feed = table_of(BrokerPosition).c, table_of(Feed).c
+    rows = session.execute(
+        sa.select(at.msn, at.reason, feed.position - at.position, at.failing_since)
+        .where(feed.msn == at.msn)
+        .order_by(at.msn)
+    )
+    return [
+        Unpublished(msn, reason or "", events, (now - since).total_seconds() if since else 0.0)
+        for msn, reason, events, since in rows
     ]
 
 

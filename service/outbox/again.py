@@ -4,9 +4,9 @@ The same id and the same bytes as before. What is asked for again waits for noth
 nothing up: it may come out of order.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -26,6 +26,8 @@ Mode = Literal["failed", "all", "latest"]
 REPLAY_MAX = 100_000
 # Events per look at the feed; each look is a statement of some milliseconds.
 _LOOK_EVENTS = 5_000
+# No transaction lasts so long: what was recorded so much later has a higher position.
+_APART = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,18 @@ def find(session: Session, subscription: Subscription, window: Window) -> list[W
     `all`: every event that its filter takes; `latest`: the last of them for each invoice. What
     still waits to be sent is left out of each. Raises: InvalidInput, where it is too much."""
     found: dict[str, Wanted] = {}
-    for row in _walk(session, subscription, window):
+    for row in _candidates(session, subscription, window):
+        if not matches(subscription.event_types, row.type):
+            continue
         wanted = Wanted(row.id, row.invoice_id or row.id, row.position)
         if window.mode == "latest":
             found.pop(wanted.line, None)
-        if _is_wanted(row, subscription, window.mode):
+        if row.status != DeliveryStatus.PENDING:
             found[wanted.line if window.mode == "latest" else row.id] = wanted
         if len(found) > REPLAY_MAX:
             reason = f"is too far back: over {REPLAY_MAX} events; take a shorter time"
             raise InvalidInput(FieldError("from", reason))
-    return list(found.values())
+    return sorted(found.values(), key=lambda each: each.position)
 
 
 def send_again(
@@ -134,55 +138,77 @@ def _set_due(now: datetime) -> sa.Update:
     )
 
 
-def _walk(session: Session, subscription: Subscription, window: Window) -> Any:
-    """Yield the window's events that the filter takes, each with its delivery's status.
+def _candidates(session: Session, subscription: Subscription, window: Window) -> Iterator[Any]:
+    """Yield the window's events that may be wanted, each with its delivery's status."""
+    of_window = _of_window(subscription, window)
+    if window.mode == "failed":
+        yield from session.execute(of_window.where(_HAS_FAILED).order_by(DELIVERY.c.position))
+        # Never tried, because it was disabled.
+        is_missed = sa.and_(DELIVERY.c.id.is_(None), EVENT.c.position > subscription.from_position)
+        yield from _walk(session, subscription, window, of_window.where(is_missed))
+    elif window.mode == "latest":
+        of_invoices = of_window.where(EVENT.c.invoice_id.is_not(None))
+        yield from _walk(session, subscription, window, of_invoices)
+    else:
+        yield from _walk(session, subscription, window, of_window)
 
-    Only what has been fanned out: the rest is on its way anyhow."""
-    last = session.execute(
-        sa.select(FANOUT.c.position).where(FANOUT.c.msn == subscription.msn)
-    ).scalar_one()
-    after = 0
-    while after < last:
-        until = min(after + _LOOK_EVENTS, last)
-        for row in session.execute(_look(subscription, window, after, until)):
-            if matches(subscription.event_types, row.type):
-                yield row
-        after = until
+
+# Spelled as the partial index spells it.
+_HAS_FAILED = DELIVERY.c.status == sa.literal_column("'failed'")
 
 
-def _look(subscription: Subscription, window: Window, after: int, until: int) -> sa.Select[Any]:
+def _of_window(subscription: Subscription, window: Window) -> sa.Select[Any]:
     mine = sa.and_(DELIVERY.c.event_id == EVENT.c.id, DELIVERY.c.subscription_id == subscription.id)
     return (
-        sa.select(
-            EVENT.c.id,
-            EVENT.c.type,
-            EVENT.c.invoice_id,
-            EVENT.c.position,
-            DELIVERY.c.status,
-        )
+        sa.select(EVENT.c.id, EVENT.c.type, EVENT.c.invoice_id, EVENT.c.position, DELIVERY.c.status)
         .join_from(EVENT, DELIVERY, mine, isouter=True)
         .where(
             EVENT.c.msn == subscription.msn,
-            EVENT.c.position > after,
-            EVENT.c.position <= until,
             EVENT.c.recorded_at >= window.start,
             EVENT.c.recorded_at < window.end,
             sa.or_(EVENT.c.subscription_id.is_(None), EVENT.c.subscription_id != subscription.id),
         )
-        .order_by(EVENT.c.position)
     )
 
 
-def _is_wanted(row: Any, subscription: Subscription, mode: Mode) -> bool:
-    if row.status == DeliveryStatus.PENDING:
-        return False
-    if mode == "all":
-        return True
-    if mode == "latest":
-        return row.invoice_id is not None
-    if row.status is None:  # never tried, because it was disabled
-        return bool(row.position > subscription.from_position)
-    return bool(row.status == DeliveryStatus.FAILED)
+def _walk(
+    session: Session, subscription: Subscription, window: Window, wanted: sa.Select[Any]
+) -> Iterator[Any]:
+    """Yield what is wanted of the window's part of the feed, a stretch at a time.
+
+    Only what has been fanned out: the rest is on its way anyhow."""
+    told = sa.select(FANOUT.c.position).where(FANOUT.c.msn == subscription.msn)
+    last = session.execute(told).scalar_one()
+    after = _before(session, subscription.msn, window.start)
+    last = min(last, _behind(session, subscription.msn, window.end) or last)
+    ordered = wanted.order_by(EVENT.c.position)
+    while after < last:
+        until = min(after + _LOOK_EVENTS, last)
+        yield from session.execute(
+            ordered.where(EVENT.c.position > after, EVENT.c.position <= until)
+        )
+        after = until
+
+
+def _before(session: Session, msn: str, at: datetime) -> int:
+    """Return a position up to which all was recorded before an instant.
+
+    Positions are taken at the end of a transaction and instants at its beginning, so that those
+    of near events may be the other way round."""
+    earlier = _near(msn).where(EVENT.c.recorded_at < at - _APART)
+    return session.execute(earlier.order_by(EVENT.c.recorded_at.desc())).scalar() or 0
+
+
+def _behind(session: Session, msn: str, at: datetime) -> int | None:
+    """Return a position from which on all was recorded after an instant; None: there is none."""
+    later = _near(msn).where(EVENT.c.recorded_at >= at + _APART)
+    return session.execute(later.order_by(EVENT.c.recorded_at)).scalar()
+
+
+def _near(msn: str) -> sa.Select[int]:
+    # As text: only then does SQLite see that the partial index holds what is asked for.
+    is_transition: sa.ColumnElement[bool] = sa.literal_column("is_transition")
+    return sa.select(EVENT.c.position).where(EVENT.c.msn == msn, is_transition).limit(1)
 
 
 def _statuses(session: Session, subscription_id: str, event_ids: Collection[str]) -> dict[str, str]:

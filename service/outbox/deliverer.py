@@ -95,7 +95,7 @@ class Deliverer:
         )
         self._has_feed_grown |= events > 0  # there may be more
         self._places.take(claimed, monotonic())
-        self._begin()
+        self._start()
         return events > 0 or len(claimed) > 0
 
     def _is_feed_to_be_read(self) -> bool:
@@ -112,9 +112,9 @@ class Deliverer:
             events = fan_out(session, now=now, limit=_FAN_OUT_MAX) if with_news else 0
             return events, claim(session, now=now, lease_s=LEASE_S, room=room)
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         """Send what there is a place for."""
-        for delivery in self._places.begin(monotonic()):
+        for delivery in self._places.start(monotonic()):
             task = asyncio.create_task(self._send(delivery))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
@@ -133,7 +133,7 @@ class Deliverer:
             is_well = reply.is_accepted and reply.latency_ms < SLOW_S * 1000
             self._places.answered(delivery, is_well=is_well)
         finally:
-            self._begin()
+            self._start()
             self._stirred.set()
 
     async def _settle(self, *, with_troubled: bool) -> None:
@@ -188,7 +188,7 @@ class Deliverer:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._rest_s()):
                 await self._stirred.wait()
-        self._begin()
+        self._start()
 
     def _rest_s(self) -> float:
         """Return when to look again where nothing stirs."""

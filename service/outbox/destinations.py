@@ -48,7 +48,7 @@ class Destinations:
             self.leave(visit)
             await self._enter(visit, address)
 
-    async def begin(self, visit: "_Visit") -> None:
+    async def hold(self, visit: "_Visit") -> None:
         """Hold a place for a visit where its address is known. Raises: DestinationBusy."""
         address = self._addresses.get(visit.name)
         if address is not None:
@@ -117,7 +117,7 @@ class _Visit:
     async def __aenter__(self) -> None:
         self._token: Token[_Visit | None] = _VISIT.set(self)
         try:
-            await self._destinations.begin(self)
+            await self._destinations.hold(self)
         except BaseException:
             _VISIT.reset(self._token)
             raise

@@ -25,7 +25,7 @@ _SEND_WITHIN_S = LEASE_S - TOTAL_S - 2
 # Under way at once. With receivers that answer in 20 ms this is 3 000 a second.
 SOUND_MAX = 64
 # Claimed and not settled. A claim costs its statements, whether it is one delivery or hundreds.
-HELD_MAX = 512
+HELD_MAX = 1_024
 # Of one subscription, where as many were taken well in a row.
 _SHARE_MAX = 200
 # A thousand dead receivers that hang for 15 s each, at sixteen tries a second, need twice as many;
@@ -97,7 +97,7 @@ class Places:
                 self._turns.append(key)
             lane.waiting.append((each, at))
 
-    def begin(self, at: float) -> list[Claimed]:
+    def start(self, at: float) -> list[Claimed]:
         """Return what is to be sent now, one of each lane in turn: it is under way."""
         begun: list[Claimed] = []
         passed = 0
@@ -208,8 +208,9 @@ class Places:
             key: min(max(AT_ONCE_PER_SUBSCRIPTION_MAX, well), _SHARE_MAX)
             for key, well in self._trusted.items()
         }
-        # Who has half of its share yet is asked for later, and then for more at once.
-        busy = {key for key, lane in lanes.items() if lane.held > shares.get(key, 1) // 2}
+        # Who has half of its part yet is asked for later, and then for more at once.
+        part = HELD_MAX // max(1, len(lanes))
+        busy = {k for k, lane in lanes.items() if lane.held > min(part, shares.get(k, 1)) // 2}
         left = _UNDER_WAY_MAX - self._under_way
         return Room(
             sound=HELD_MAX - sound + self._slow_and_sound if left > 0 else 0,

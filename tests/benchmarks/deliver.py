@@ -46,6 +46,8 @@ from webhooks import standard
 
 SUBSCRIBERS = (1, 10, 100)
 DELIVERIES = 4_000
+# A receiver that has just been met gets no more than 500 a second at first.
+WARM_UP = 2_000
 # Of these the events are in turn, so that many lines are open at once, each of several events.
 INVOICES = 500
 LATENCY_S = 3.0
@@ -81,6 +83,7 @@ class Case:
     rates: list[float] = field(default_factory=list)
     limits: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
+    limit_cpu_us: list[float] = field(default_factory=list)
     p50s: list[float] = field(default_factory=list)
     p99s: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -109,20 +112,30 @@ def run(rounds: int, kinds: Sequence[str] = ("sqlite", "postgresql")) -> list[Fi
 
 
 async def _measure(case: Case, receivers: Connection) -> None:
-    events = DELIVERIES // len(case.urls)
-    case.limits.append(await _without_database(case, receivers))
-    _tell(case, events)
-    used, began = time.process_time(), time.monotonic()
+    await _without_database(case, receivers)
     async with _delivering(case):
-        arrived = await _until_arrived(receivers, events * len(case.urls))
-    case.rates.append(events * len(case.urls) / (time.monotonic() - began))
-    case.cpu_us.append((time.process_time() - used) / (events * len(case.urls)) * 1e6)
-    _check(case, arrived)
+        _check(case, await _as_fast_as_it_goes(case, receivers, WARM_UP))
+        used, began = time.process_time(), time.monotonic()
+        arrived = await _as_fast_as_it_goes(case, receivers, DELIVERIES)
+        count = sum(map(len, arrived.values()))
+        case.rates.append(count / (time.monotonic() - began))
+        case.cpu_us.append((time.process_time() - used) / count * 1e6)
+        _check(case, arrived)
     await _at_half_load(case, receivers)
 
 
-async def _without_database(case: Case, receivers: Connection) -> float:
-    """Return the rate of the client alone: bytes that are signed already, no row anywhere."""
+async def _as_fast_as_it_goes(
+    case: Case, receivers: Connection, deliveries: int
+) -> dict[str, list[Arrived]]:
+    """Commit a pile of events at once, and return what has arrived of it."""
+    events = deliveries // len(case.urls)
+    await asyncio.to_thread(_tell, case, events)
+    case.shop.wake.events.set()
+    return await _until_arrived(receivers, events * len(case.urls))
+
+
+async def _without_database(case: Case, receivers: Connection) -> None:
+    """Measure the client alone: bytes that are signed already, and no row anywhere."""
     letters = []
     for number in range(DELIVERIES):
         url = case.urls[number % len(case.urls)]
@@ -136,13 +149,13 @@ async def _without_database(case: Case, receivers: Connection) -> float:
         letters.append((url, {**headers, "content-type": "application/json"}, body))
     left = iter(letters)
     async with open_egress(allow=_LOOPBACK) as egress:
-        began = time.monotonic()
+        used, began = time.process_time(), time.monotonic()
         # As many at once as the deliverer would have under way.
         width = min(SOUND_MAX, len(case.urls) * AT_ONCE_PER_SUBSCRIPTION_MAX)
         await asyncio.gather(*(_post_on(egress, left) for _ in range(width)))
-        rate = DELIVERIES / (time.monotonic() - began)
+        case.limits.append(DELIVERIES / (time.monotonic() - began))
+        case.limit_cpu_us.append((time.process_time() - used) / DELIVERIES * 1e6)
     await _until_arrived(receivers, DELIVERIES)
-    return rate
 
 
 async def _post_on(egress: Egress, left: Iterator[Any]) -> None:
@@ -236,11 +249,12 @@ def _payload(key: str, position: int) -> bytes:
 
 def _check(case: Case, arrived: Mapping[str, Sequence[Arrived]]) -> None:
     """Note what did not come once, signed, and in its invoice's order."""
+    keys = {one.event for ones in arrived.values() for one in ones}
     with case.shop.database.snapshot() as session:
-        keys = {one.event for ones in arrived.values() for one in ones}
+        newest = case.events - len(keys)
         found = session.execute(
             sa.select(EVENT.c.id, EVENT.c.position, EVENT.c.invoice_id, EVENT.c.payload).where(
-                EVENT.c.position > case.events - len(keys)
+                EVENT.c.position > newest
             )
         ).all()
     bodies = {
@@ -282,7 +296,10 @@ def _figure(case: Case) -> Figure:
             below(20, p50, "p50 at half load"),
             below(100, p99, "p99 at half load"),
         ],
-        remarks=case.wrong[:5],
+        remarks=[
+            f"the client's own CPU {median(case.limit_cpu_us) or 0:.0f} µs per request",
+            *case.wrong[:5],
+        ],
     )
 
 

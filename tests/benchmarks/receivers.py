@@ -58,12 +58,8 @@ def serve_receivers(pipe: Connection) -> None:
 async def _serve(pipe: Connection) -> None:
     arrived: dict[str, list[tuple[float, bytes]]] = {}
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Receiver(arrived),
-        "0.0.0.0",  # noqa: S104 - every address of the loopback is a receiver
-        0,
-        backlog=1_000,
-    )
+    everywhere = "0.0.0.0"  # noqa: S104
+    server = await loop.create_server(lambda: Receiver(arrived), everywhere, 0, backlog=1_000)
     pipe.send(server.sockets[0].getsockname()[1])
     while True:
         wanted = await asyncio.to_thread(pipe.recv)

@@ -153,6 +153,13 @@ class Delivery(SQLModel, table=True):
         ),
         # Failed ones are few, and somebody should know how many.
         sa.Index("ix_delivery_failed", "msn", **only_where("status = 'failed'")),
+        # A replay of what failed must not read years of what did not.
+        sa.Index(
+            "ix_delivery_failed_of",
+            "subscription_id",
+            "position",
+            **only_where("status = 'failed'"),
+        ),
         sa.Index("ix_delivery_newest", "subscription_id", "id"),
         one_of("status", DeliveryStatus, "status_known"),
     )

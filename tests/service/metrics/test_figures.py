@@ -1,14 +1,22 @@
 """What is counted: as the ledger has it, and without reading what has ended."""
 
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from service.clockwork.attendant import Attendant
 from service.ledger.acts import capture
-from service.metrics.figures import AtRisk, Counted, Figures, figures, money_at_risk
+from service.metrics.figures import (
+    AtRisk,
+    Counted,
+    Figures,
+    Unpublished,
+    figures,
+    money_at_risk,
+)
 from service.store.db import Database
-from service.store.tables import Delivery, Invoice, Subscription
+from service.store.tables import BrokerPosition, Delivery, Invoice, Subscription
 from tests.builders import (
     AMOUNT,
     MSN,
@@ -25,7 +33,7 @@ from tests.builders import (
 
 def _figures(desk: Desk) -> Figures:
     with desk.context.database.snapshot() as session:
-        return figures(session)
+        return figures(session, now=NOW, has_broker=True)
 
 
 def _at_risk(desk: Desk, msn: str = "") -> list[AtRisk]:
@@ -94,9 +102,23 @@ def test_figures_count_what_is_open(database: Database) -> None:
     assert found.problems == [Counted(MSN, "created", 1)]
     assert Counted(MSN, "create_payment", 1) in found.commands
     assert found.deliveries == [Counted(MSN, "pending", 1), Counted(MSN, "failed", 1)]
+    assert found.subscriptions == [Counted(MSN, "unverified", 3)]
     desk.settle_commands()
     desk.report(VippsPayment().happens("CREATED"))
     assert _figures(desk).invoices == [Counted(MSN, "created", 1), Counted(MSN, "pushed", 1)]
+
+
+def test_figures_tell_what_the_broker_has_not_got(database: Database) -> None:
+    """How far behind each feed is, and since when and why it does not get on."""
+    desk = a_desk(database)
+    desk.create(push=False)
+    at_first = _figures(desk).unpublished
+    with database.transaction() as session:
+        failing = {"reason": "stream_full", "failing_since": NOW - timedelta(seconds=90)}
+        session.execute(sa.update(BrokerPosition).values(**failing))
+
+    assert at_first == [Unpublished(MSN, "", 1, 0.0)]
+    assert _figures(desk).unpublished == [Unpublished(MSN, "stream_full", 1, 90.0)]
 
 
 @ONLY_SQLITE
@@ -109,7 +131,7 @@ def test_figures_are_found_by_their_indexes(database: Database) -> None:
 
     with database.snapshot() as session:
         sa.event.listen(session.connection(), "before_cursor_execute", note)
-        figures(session)
+        figures(session, now=NOW, has_broker=False)
     with database.snapshot() as session:
         connection = session.connection()
         plans = [
@@ -117,9 +139,9 @@ def test_figures_are_found_by_their_indexes(database: Database) -> None:
             for text, values in statements
         ]
 
-    names = ("at_risk", "state", "problem", "due", "due", "failed")
+    names = ("at_risk", "state", "problem", "due", "due", "failed", "subscription_msn")
     used = [next((n for n in names if f"_{n}" in plan), plan) for plan in plans]
-    assert used == ["at_risk", "state", "problem", "due", "due", "failed"]
+    assert used == [*names]
 
 
 def _a_delivery(desk: Desk, status: str) -> None:

@@ -38,7 +38,7 @@ def _trusted(*subscriptions: str, times: int = 1) -> Places:
 
 def _answer(places: Places, delivery: Claimed, *, is_well: bool = True, at: float = 1.0) -> None:
     places.take([delivery], at)
-    assert places.begin(at) == [delivery]
+    assert places.start(at) == [delivery]
     places.answered(delivery, is_well=is_well)
     places.settled([delivery])
 
@@ -49,7 +49,7 @@ def test_room_is_shared_between_the_well_and_the_others() -> None:
     before = places.room(_AT)
 
     places.take([_a_delivery(f"dead{n}", is_sound=False) for n in range(100)], _AT)
-    places.begin(_AT)
+    places.start(_AT)
 
     after = places.room(_AT)
     assert (before.sound, after.sound) == (HELD_MAX, HELD_MAX)
@@ -57,41 +57,41 @@ def test_room_is_shared_between_the_well_and_the_others() -> None:
     assert after.in_hand["dead7"] == 1
 
 
-def test_begin_gives_each_ten_at_once_and_all_their_turn() -> None:
+def test_start_gives_each_ten_at_once_and_all_their_turn() -> None:
     """My long queue and my neighbour's go out side by side, each within its own places."""
     places = _trusted("a", "b")
     places.take([_a_delivery(key, n) for key in "ab" for n in range(50)], _AT)
 
-    first = places.begin(_AT)
+    first = places.start(_AT)
     places.answered(first[0], is_well=True)
-    second = places.begin(_AT)
+    second = places.start(_AT)
 
     whose = [delivery.subscription_id for delivery in first]
     assert whose == ["a", "b"] * AT_ONCE_PER_SUBSCRIPTION_MAX
     assert second == [_a_delivery("a", AT_ONCE_PER_SUBSCRIPTION_MAX)]
 
 
-def test_begin_for_a_crowd_has_places_for_so_many_at_once() -> None:
+def test_start_for_a_crowd_has_places_for_so_many_at_once() -> None:
     """However many are well, a process has so many requests under way; each answer frees one."""
     crowd = [f"sub{n}" for n in range(SOUND_MAX + 10)]
     places = _trusted(*crowd)
     places.take([_a_delivery(key) for key in crowd], _AT)
 
-    first = places.begin(_AT)
+    first = places.start(_AT)
     places.answered(first[0], is_well=True)
-    second = places.begin(_AT)
+    second = places.start(_AT)
 
     assert (len(first), len(second)) == (SOUND_MAX, 1)
 
 
-def test_begin_leaves_a_lease_that_would_not_last_to_others() -> None:
+def test_start_leaves_a_lease_that_would_not_last_to_others() -> None:
     """What has waited too long for its place goes back: nobody else may send it beside us."""
     places = _trusted("a")
     late, early = _a_delivery("a", 1), _a_delivery("a", 2)
     places.take([late], _AT)
     places.take([early], _AT + LEASE_S)
 
-    begun = places.begin(_AT + LEASE_S)
+    begun = places.start(_AT + LEASE_S)
 
     assert (begun, places.give_back()) == ([early], [late])
 
@@ -101,11 +101,11 @@ def test_answered_with_a_failure_sends_nothing_more_of_what_waits() -> None:
     places = _trusted("a", times=20)
     deliveries = [_a_delivery("a", n) for n in range(20)]
     places.take(deliveries, _AT)
-    under_way = places.begin(_AT)
+    under_way = places.start(_AT)
 
     places.answered(under_way[0], is_well=False)
 
-    assert places.begin(_AT) == []
+    assert places.start(_AT) == []
     assert places.give_back() == deliveries[len(under_way) :]
     assert not places.has_waiting
 
@@ -127,7 +127,7 @@ def test_room_of_what_is_slow_is_given_back_and_closed_to_its_subscription() -> 
     places = _trusted("hanging")
     hanging = [_a_delivery("hanging", n) for n in range(12)]
     places.take(hanging, _AT)
-    under_way = places.begin(_AT)
+    under_way = places.start(_AT)
 
     at_first = places.room(_AT + SLOW_S)
     then = places.room(_AT + SLOW_S + 0.001)
@@ -148,7 +148,7 @@ def test_room_when_a_crowd_dies_at_once_is_for_those_known_to_be_well() -> None:
     """A platform with hundreds of merchants goes down: mine, which answers, notices nothing."""
     places = _trusted("mine")
     places.take([_a_delivery(f"stranger{n}") for n in range(STRANGERS_MAX)], _AT)
-    while places.begin(_AT):
+    while places.start(_AT):
         places.room(_AT + 10)  # all of them hang, and give their places back
 
     room = places.room(_AT + 10)
@@ -166,7 +166,7 @@ def test_answered_by_very_many_keeps_the_latest() -> None:
     assert "sub1499" in shares
 
 
-def test_begin_more_often_than_the_rate_waits_for_the_next_window() -> None:
+def test_start_more_often_than_the_rate_waits_for_the_next_window() -> None:
     """A receiver that was away is not run over by its queue; one that keeps up gets more."""
     new, proven = _trusted("a"), _trusted("a", times=2 * RATE_MAX)
 
@@ -180,7 +180,7 @@ def _in_a_window(places: Places) -> int:
     deliveries = [_a_delivery("a", n) for n in range(1_000)]
     places.take(deliveries, _AT)
     count = 0
-    while begun := places.begin(_AT):
+    while begun := places.start(_AT):
         count += len(begun)
         for each in begun:
             places.answered(each, is_well=True)
