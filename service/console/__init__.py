@@ -9,7 +9,7 @@ from service.console.invoice import invoice_routes
 from service.console.invoices import list_routes
 from service.console.live import Live
 from service.console.outside import Outside
-from service.console.overview import overview_routes
+from service.console.overview import nowhere_route, overview_routes
 from service.console.rendering import Pages
 from service.console.sandbox import sandbox_routes
 from service.console.settings import settings_routes
@@ -45,6 +45,7 @@ class Console:
         ]
         if outside.sandbox is not None:
             self.routes += sandbox_routes(gate, outside.sandbox)
+        self.routes.append(nowhere_route(gate))
 
     def end(self) -> None:
         """End what would never end by itself: the process stops."""

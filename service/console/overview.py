@@ -19,6 +19,15 @@ def overview_routes(gate: Gate) -> list[Route]:
     return [gate.shown(HOME, partial(_show, Figures()))]
 
 
+def nowhere_route(gate: Gate) -> Route:
+    """Return the route of every other address; it comes last."""
+    return gate.shown(f"{HOME}/{{rest:path}}", _show_nothing)
+
+
+def _show_nothing(visit: Visit) -> Response:
+    return visit.page("nowhere.html", {}, status=404)
+
+
 def _show(figures: Figures, visit: Visit) -> Response:
     with visit.context.database.snapshot() as session:
         seen = figures.overview(session, visit.unit, visit.business_now)
