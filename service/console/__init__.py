@@ -4,6 +4,7 @@ from starlette.routing import BaseRoute
 
 from service.console.exporting import export_routes
 from service.console.feed import feed_routes
+from service.console.figures import Figures
 from service.console.gate import Gate
 from service.console.invoice import invoice_routes
 from service.console.invoices import list_routes
@@ -30,11 +31,12 @@ class Console:
         gate = Gate(context, pages)
         outside = outside or Outside()
         self._live = Live(gate)
+        self._figures = Figures(context)
         self.routes: list[BaseRoute] = [
             *pages.asset_routes(),
             *signing_in_routes(gate),
             self._live.route(),
-            *overview_routes(gate),
+            *overview_routes(gate, self._figures),
             *list_routes(gate),
             *export_routes(gate),
             *invoice_routes(gate),
@@ -50,3 +52,4 @@ class Console:
     def end(self) -> None:
         """End what would never end by itself: the process stops."""
         self._live.end()
+        self._figures.end()

@@ -100,7 +100,7 @@ def _statements(count: int) -> Sequence[str]:
         # Nothing below comes from outside.
         f"INSERT INTO walk VALUES {', '.join(_walks())}",  # noqa: S608
         f"""CREATE TEMP TABLE g ON COMMIT DROP AS
-        SELECT n, at, {ulid} AS ulid, CASE WHEN n % 10 = 0 THEN '{OTHER_MSN}' ELSE '{MSN}' END
+        SELECT n, at, {ulid} AS ulid, CASE WHEN n % 11 = 0 THEN '{OTHER_MSN}' ELSE '{MSN}' END
             AS msn, 'acme-' || lpad(n::text, 9, '0') AS reference, {_state()} AS state,
             (n * 7919 % 500000 + 100)::bigint AS amount
         FROM (SELECT n, now() - interval '1 second' * ({_YEAR_S}.0 * ({count} - n) / {count} + 3600)
