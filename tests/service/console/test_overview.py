@@ -3,11 +3,16 @@
 import re
 from functools import partial
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Page, expect
+from starlette.applications import Starlette
 
 from service.console.figures import Counted, Figures
+from service.console.gate import Gate
+from service.console.overview import overview_routes
+from service.console.rendering import Pages
 from service.ledger.book import write
 from service.ledger.invoices import create_invoice
 from service.ledger.record import record
@@ -25,6 +30,7 @@ from tests.builders import (
     an_invoice,
     received,
 )
+from tests.flows.processes import Served, eventually
 from tests.service.console.conftest import PASSWORD, Desk
 
 HOSTILE = '"><script>window.hit=1</script>'
@@ -144,3 +150,30 @@ def sign_in(desk: Desk, page: Page, login: str = "viewer") -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Where the invoices are")).to_be_visible()
+
+
+@ONLY_SQLITE
+def test_page_waits_for_no_long_count(desk: Desk) -> None:
+    """Until the first count is done the page says so; then it shows the last one there is."""
+    send(desk, "acme-0001")
+    desk.sign_in()
+    gate, figures = (
+        Gate(desk.context, Pages(desk.context.settings)),
+        Figures(desk.context, wait_s=0),
+    )
+    served = Served(Starlette(routes=overview_routes(gate, figures)))
+    served.start()
+    with httpx.Client(base_url=served.url, cookies=dict(desk.http.cookies)) as http:
+        first = http.get("/console")
+        later = eventually(lambda: _counted(http), what="counted")
+    served.stop()
+    figures.end()
+
+    assert first.status_code == 200
+    assert "counting them, one moment" in first.text
+    assert later and '<text class="count" x="42" y="106">1</text>' in later
+
+
+def _counted(http: httpx.Client) -> str | None:
+    page = http.get("/console").text
+    return None if "counting them" in page else page
