@@ -122,7 +122,8 @@ def act(book: Book, invoice: InvoiceRecord, action: Action, person: Person, form
 
 def require_unchanged(invoice: InvoiceRecord, form: Form) -> None:
     """Check that the invoice is still as the form shows it. Raises: Conflict."""
-    if form.get("version") != str(invoice.version):
+    # A read that only confirms changes the version, and nothing that one decides on.
+    if form.get("sequence") != str(invoice.sequence):
         raise Conflict(
             "changed_meanwhile", "the invoice has changed since you looked: look again, then decide"
         )

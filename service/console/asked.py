@@ -26,7 +26,7 @@ from statemachine import State
 
 PAGE_LENGTH = 50
 # As many as are read in some tens of milliseconds where a word is looked for.
-LOOKED_THROUGH = 20_000
+LOOKED_THROUGH = 10_000
 
 FILTERS = ("q", "state", "customer", "from", "to", "due-from", "due-to", "amount", "sort")
 

@@ -1,7 +1,14 @@
-"""What the overview counts, for one sales unit."""
+"""What the overview counts through: the piles, today's ways, two weeks.
 
+Beside a million invoices that takes longer than a page may, so it is counted in a thread of its
+own, one count at a time. A page waits a moment for it; after that it shows the last figures there
+are, says of when they are, and asks again.
+"""
+
+import threading
 import time as real_time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -9,16 +16,16 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
-from service.console.attention import Attention, needs_attention
 from service.console.days import Day, Days, midnight, time_zone_of
-from service.metrics.figures import AtRisk, money_at_risk
+from service.context import Context
 from service.store.tables import Event, Invoice, SalesUnit, Transition
 from statemachine import State
 
-__all__ = ["Figures", "Overview", "Pile", "time_zone_of"]
+__all__ = ["Counted", "Figures", "Pile", "time_zone_of"]
 
-# Only what is counted through is remembered, and only where it is long: a million invoices
-# behind a page that ten people keep open are not counted ten times each second.
+# Less than a page may take by far, more than a small merchant's figures need.
+_WAIT_S = 0.15
+# What takes long to count is counted seldom: at most a twentieth of the time.
 _SLOW_S = 0.05
 _REMEMBERED_TIMES = 20
 
@@ -31,51 +38,62 @@ class Pile:
     amount_minor: int = 0
 
 
-Piles = dict[State, Pile]
-
-
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """One sales unit at one moment."""
+class Counted:
+    """One sales unit's figures, as they were at `at`; `good_until` is on the process's clock."""
 
-    piles: Piles
+    piles: dict[State, Pile]
     today: dict[tuple[str | None, str], int]
     days: Sequence[Day]
-    at_risk: Sequence[AtRisk]
-    attention: Attention
+    at: datetime
+    good_until: float
 
 
 class Figures:
-    """Counts, and remembers for a while what took long."""
+    """Counts beside the requests, and remembers for a while what took long."""
 
-    def __init__(self) -> None:
-        """Start with nothing remembered."""
+    def __init__(self, context: Context, *, wait_s: float = _WAIT_S) -> None:
+        """Start with nothing counted; `wait_s` is how long a page waits for a count."""
+        self._context = context
+        self._wait_s = wait_s
         self._days = Days()
-        self._piles: dict[str, tuple[float, Piles]] = {}
+        self._last: dict[str, Counted] = {}
+        self._running: dict[str, Future[Counted]] = {}
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="figures")
 
-    def overview(self, session: Session, unit: SalesUnit, now: datetime) -> Overview:
-        """Return everything that the overview shows; `now` is business time."""
-        return Overview(
-            piles=self._piles_of(session, unit.msn),
-            today=_today(session, unit, now),
-            days=self._days.last(session, unit, now),
-            at_risk=money_at_risk(session, unit.msn),
-            attention=needs_attention(session, unit, now=now),
-        )
+    def of(self, unit: SalesUnit) -> Counted | None:
+        """Return the figures of now, or the last ones; None, where the first count goes on."""
+        last = self._last.get(unit.msn)
+        if last is not None and real_time.monotonic() < last.good_until:
+            return last
+        with self._lock:
+            running = self._running.get(unit.msn)
+            if running is None or running.done():
+                running = self._running[unit.msn] = self._pool.submit(self._count, unit)
+        try:
+            return running.result(self._wait_s)
+        except TimeoutError:
+            return last
 
-    def _piles_of(self, session: Session, msn: str) -> Piles:
-        begun = real_time.monotonic()
-        until, piles = self._piles.get(msn, (0.0, {}))
-        if begun < until:
-            return piles
-        piles = _piles(session, msn)
-        took_s = real_time.monotonic() - begun
-        if took_s > _SLOW_S:
-            self._piles[msn] = begun + took_s * _REMEMBERED_TIMES, piles
-        return piles
+    def end(self) -> None:
+        """Count nothing more: the process stops."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _count(self, unit: SalesUnit) -> Counted:
+        begun, now = real_time.monotonic(), self._context.clock.business_now()
+        with self._context.database.snapshot() as session:
+            piles, today = _piles(session, unit.msn), _today(session, unit, now)
+            days = self._days.last(session, unit, now)
+        ended = real_time.monotonic()
+        took_s = ended - begun
+        remembered_s = took_s * _REMEMBERED_TIMES if took_s > _SLOW_S else 0.0
+        counted = Counted(piles, today, days, now, ended + remembered_s)
+        self._last[unit.msn] = counted
+        return counted
 
 
-def _piles(session: Session, msn: str) -> Piles:
+def _piles(session: Session, msn: str) -> dict[State, Pile]:
     # What is taken counts as what is left of it; what is not yet taken, as what is owed.
     is_taken = col(Invoice.state).in_([State.CAPTURED, State.REFUNDED])
     left = sa.func.sum(col(Invoice.captured_minor) - col(Invoice.refunded_minor))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import structlog
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from service.console.rendering import Pages, see_other
 from service.context import Context
 from service.errors import DatabaseAway, Unauthorized
+from service.ids import new_id
 from service.staff.roles import Permission, may
 from service.staff.sessions import SignedIn, csrf_token, is_seen_long_ago, note_seen, signed_in
 from service.store.tables import Feed, SalesUnit
@@ -30,6 +32,8 @@ FORM_BYTES_MAX = 16_384
 LIVE = "x-live"
 
 Form = Mapping[str, str]
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,14 @@ class Gate:
             return _to_the_way_in(request)
         except DatabaseAway:
             return self.refuse(503, "The database is away. Nothing was changed; try again.")
+        except Exception as error:
+            # The border of the service: whatever happens inside, a person gets an answer.
+            trace_id = new_id("trc")
+            log.error("console_call_failed", trace_id=trace_id, exc_info=error)
+            reason = (
+                f"A mistake of ours; nothing half done is kept. The log knows it as {trace_id}."
+            )
+            return self.refuse(500, reason)
 
     def _enter(self, request: Request, form: Form) -> Visit:
         context, now = self.context, self.context.clock.now()

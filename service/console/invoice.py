@@ -136,6 +136,7 @@ def _confirm(visit: Visit, action: Action) -> Response:
         "action": action,
         "ask": ask,
         "amount": _amount(invoice, action, ask),
+        "alone_minor": visit.context.settings.refund_alone_max_minor,
         "form": {name: text for name, text in visit.form.items() if name != "csrf"},
     }
     return visit.page("confirm.html", values)

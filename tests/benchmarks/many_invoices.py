@@ -1,7 +1,9 @@
 """A PostgreSQL full of a year's invoices, made by the database itself: rows that look like ours.
 
 Nothing of it went through the ledger, so hashes and sealed bodies are only as long as real ones;
-the last events are sealed afterwards, so that the feed's end can be read.
+the last events are sealed afterwards, so that the feed's end can be read. The last fifth of the
+year has its whole history, what is older its first transition; every fourth invoice has its
+payment, command, delivery and what Vipps reported.
 """
 
 from collections.abc import Sequence
@@ -90,6 +92,7 @@ def _statements(count: int) -> Sequence[str]:
     ms = "(extract(epoch FROM at) * 1000)::bigint"
     places = (f"substr('{_DIGITS}', (({ms} >> {5 * back}) & 31)::int + 1, 1)" for back in _BACK)
     ulid = " || ".join(places) + " || lpad(n::text, 16, '0')"
+    whole = f"(place = 0 OR n > {count} * 0.8)"
     paid = "('authorized', 'cancelled', 'refunded', 'captured')"
     return (
         "CREATE TEMP TABLE walk (state text, place int, trigger text, from_state text,"
@@ -97,7 +100,7 @@ def _statements(count: int) -> Sequence[str]:
         # Nothing below comes from outside.
         f"INSERT INTO walk VALUES {', '.join(_walks())}",  # noqa: S608
         f"""CREATE TEMP TABLE g ON COMMIT DROP AS
-        SELECT n, at, {ulid} AS ulid, CASE WHEN n % 10 = 0 THEN '{OTHER_MSN}' ELSE '{MSN}' END
+        SELECT n, at, {ulid} AS ulid, CASE WHEN n % 11 = 0 THEN '{OTHER_MSN}' ELSE '{MSN}' END
             AS msn, 'acme-' || lpad(n::text, 9, '0') AS reference, {_state()} AS state,
             (n * 7919 % 500000 + 100)::bigint AS amount
         FROM (SELECT n, now() - interval '1 second' * ({_YEAR_S}.0 * ({count} - n) / {count} + 3600)
@@ -123,40 +126,47 @@ def _statements(count: int) -> Sequence[str]:
             has_pushed, ends_at, authorized_minor, captured_minor, refunded_minor, cancelled_minor,
             drifting_reads, command_count, then_ask, created_at, updated_at)
         SELECT 'pay_' || ulid, msn, 'inv_' || ulid, 1, reference, 'PUSH_MESSAGE', 'authorized',
-            true, at + interval '1 day', amount, 0, 0, 0, 0, 3, false, at, at FROM g""",
-        """INSERT INTO transition (invoice_id, sequence, from_state, to_state, trigger, source,
+            true, at + interval '1 day', amount, 0, 0, 0, 0, 3, false, at, at
+        FROM g WHERE n % 4 = 0""",
+        f"""INSERT INTO transition (invoice_id, sequence, from_state, to_state, trigger, source,
             evidence_id, occurred_at, recorded_at, amount_minor, currency, previous_hash, hash)
         SELECT 'inv_' || ulid, place + 1, from_state, to_state, trigger, 'webhook',
             'vev_' || ulid || place, at + place * interval '90 seconds' * (1 + n % 37),
             at + place * interval '90 seconds' * (1 + n % 37), amount, 'NOK',
-            sha256((n || 'a')::bytea), sha256((n || 'b')::bytea) FROM g JOIN walk USING (state)""",
-        """INSERT INTO event (id, msn, position, type, invoice_id, sequence, is_transition,
+            sha256((n || 'a')::bytea), sha256((n || 'b')::bytea) FROM g JOIN walk USING (state)
+        WHERE {whole}""",  # noqa: S608
+        f"""INSERT INTO event (id, msn, position, type, invoice_id, sequence, is_transition,
             recorded_at, payload)
         SELECT 'evt_' || ulid || place, msn,
             row_number() OVER (PARTITION BY msn ORDER BY n, place), 'invoice.' || to_state,
             'inv_' || ulid, place + 1, true, at + place * interval '90 seconds' * (1 + n % 37),
-            decode(repeat(md5(n::text), 12), 'hex') FROM g JOIN walk USING (state)""",
+            decode(repeat(md5(n::text), 12), 'hex') FROM g JOIN walk USING (state)
+        WHERE {whole}""",  # noqa: S608
         "UPDATE feed SET position = (SELECT max(position) FROM event WHERE event.msn = feed.msn)",
         """INSERT INTO vipps_event (id, msn, source, reference, name, psp_reference, amount_minor,
             currency, success, occurred_at, received_at, outcome, payment_id, invoice_id, raw,
             raw_hash)
         SELECT 'vev_' || ulid, msn, CASE WHEN n % 1000 = 0 THEN 'poll' ELSE 'webhook' END,
             reference, 'AUTHORIZED', 'psp-' || n, amount, 'NOK', true, at, at,
-            CASE WHEN n % 5000 = 1 THEN 'refused' ELSE 'applied' END, 'pay_' || ulid,
+            CASE WHEN n % 5000 = 4 THEN 'refused' ELSE 'applied' END, 'pay_' || ulid,
             'inv_' || ulid, decode(repeat(md5(n::text), 8), 'hex'), sha256(n::text::bytea)
-        FROM g""",
+       
+        FROM g WHERE n % 4 = 0""",
         """INSERT INTO command (id, msn, invoice_id, payment_id, number, kind, is_serial,
             idempotency_key, status, attempts, next_attempt_at, created_at)
         SELECT 'cmd_' || ulid, msn, 'inv_' || ulid, 'pay_' || ulid, 1, 'create_payment', true,
-            'key-' || n, 'done', 1, at, at FROM g""",
+            'key-' || n, 'done', 1, at, at
+        FROM g WHERE n % 4 = 0""",
         """INSERT INTO delivery (id, msn, subscription_id, event_id, line, position, status,
             is_in_line, attempts, attempts_before, next_attempt_at, created_at)
         SELECT 'dlv_' || ulid, msn,
             (SELECT id FROM subscription WHERE subscription.msn = g.msn LIMIT 1),
             'evt_' || ulid || '0', 'inv_' || ulid, n,
-            CASE WHEN n % 2000 = 0 THEN 'failed' ELSE 'delivered' END, true, 1, 0, at, at FROM g""",
+            CASE WHEN n % 2000 = 0 THEN 'failed' ELSE 'delivered' END, true, 1, 0, at, at
+        FROM g WHERE n % 4 = 0""",
         """INSERT INTO attempt (delivery_id, number, at, status, latency_ms)
-        SELECT 'dlv_' || ulid, 1, at, 200, 20 + n % 100 FROM g""",
+        SELECT 'dlv_' || ulid, 1, at, 200, 20 + n % 100
+        FROM g WHERE n % 4 = 0""",
     )
 
 

@@ -27,11 +27,12 @@ def take_console(browser: Browser, folder: Path) -> None:
     ):
         last = _live(shop, Random(5))
         one = f"/console/invoices/{last}"
+        # As much of each page as stands well beside the other.
         pages = {
-            "console-overview-1280": ("/console", DESKTOP, False),
-            "console-overview-320": ("/console", SMALL, True),
-            "console-invoice-1280": (one, DESKTOP, True),
-            "console-invoice-320": (one, SMALL, False),
+            "console-overview-1280": ("/console", (DESKTOP[0], 1700), False),
+            "console-overview-320": ("/console", (SMALL[0], 1445), True),
+            "console-invoice-1280": (one, (DESKTOP[0], 1480), True),
+            "console-invoice-320": (one, (SMALL[0], 1258), False),
         }
         for name, (path, size, is_dark) in pages.items():
             _take(browser, shop, path, size=size, is_dark=is_dark, file=folder / f"{name}.png")
@@ -108,7 +109,7 @@ def _take(
     page = context.new_page()
     _sign_in(page, shop)
     page.goto(path)
-    page.screenshot(path=file, full_page=True)
+    page.screenshot(path=file)
     context.close()
 
 

@@ -30,6 +30,12 @@
     document.addEventListener("htmx:oobBeforeSwap", (event) => {
       for (const one of event.detail.target.querySelectorAll("details[id]")) opened.set(one.id, one.open);
     });
+    // Figures that are still being counted: ask again, also where nothing else happens.
+    const askAgain = () => {
+      if (document.querySelector("[data-again]")) setTimeout(() => { isStale = true; refresh(); }, 2000);
+    };
+    askAgain();
+    document.addEventListener("htmx:afterSettle", askAgain);
     document.addEventListener("htmx:oobAfterSwap", () => {
       for (const [id, isOpen] of opened) {
         const one = document.getElementById(id);

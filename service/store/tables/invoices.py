@@ -111,6 +111,8 @@ class Invoice(InvoiceRecord, table=True):
             **only_where(WARNED),
         ),
         sa.Index("ix_invoice_problem", "msn", "state", **only_where("problem IS NOT NULL")),
+        # The last of them, which would else be looked for among all.
+        sa.Index("ix_invoice_troubled", "msn", "id", **only_where("problem IS NOT NULL")),
         # What is due is found without reading the pile.
         sa.Index("ix_invoice_attend", "attend_at", **only_where("attend_at IS NOT NULL")),
         one_of("state", State, "state_in_the_table"),

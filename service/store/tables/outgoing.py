@@ -160,6 +160,10 @@ class Delivery(SQLModel, table=True):
             "position",
             **only_where("status = 'failed'"),
         ),
+        # The last of them, which would else be looked for among all that arrived.
+        sa.Index(
+            "ix_delivery_given_up", "subscription_id", "id", **only_where("status = 'failed'")
+        ),
         sa.Index("ix_delivery_newest", "subscription_id", "id"),
         one_of("status", DeliveryStatus, "status_known"),
     )

@@ -4,12 +4,15 @@ import re
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from sqlmodel import select
 
 from service.staff.sessions import IDLE_END
-from service.store.tables import StaffSession
+from service.store.inserts import table_of
+from service.store.tables import Event, StaffSession
 from tests.builders import NOW, ONLY_SQLITE
 from tests.service.console.conftest import Desk
+from tests.service.console.test_overview import send
 
 pytestmark = ONLY_SQLITE
 
@@ -154,3 +157,17 @@ def test_page_that_updates_itself_keeps_nobody_signed_in(desk: Desk) -> None:
     assert live.status_code == 200
     assert over.status_code == 401
     assert over.headers["hx-redirect"] == "/console/sign-in?next=/console/invoices"
+
+
+def test_what_goes_wrong_is_said_and_found_again_in_the_log(desk: Desk) -> None:
+    """A page that can't be shown says so, and by which name the log knows it."""
+    send(desk, "acme-0001")
+    with desk.context.database.transaction() as session:
+        session.execute(sa.update(table_of(Event)).values(payload=b"broken"))
+    desk.sign_in()
+
+    broken, nowhere = desk.http.get("/console/feed"), desk.http.get("/console/else/where")
+
+    assert (broken.status_code, nowhere.status_code) == (500, 404)
+    assert re.search(r"The log knows it as trc_\w{26}", broken.text)
+    assert "To the overview" in broken.text and "To the overview" in nowhere.text

@@ -95,7 +95,7 @@ def test_other_sales_units_invoices_are_not_there(desk: Desk) -> None:
     """Neither to see nor to move nor to download (I10)."""
     send(desk, "other-001", "CREATED", msn=OTHER_MSN)
     desk.sign_in("admin")
-    form = form_of(desk, "/console", reason="mine now", version="1")
+    form = form_of(desk, "/console", reason="mine now", sequence="1")
 
     path = "/console/invoices/other-001"
     answers = [
@@ -133,8 +133,8 @@ def test_person_captures_a_part_and_refunds_it(desk: Desk) -> None:
         ({"amount": "a lot"}, 422, "amount"),
         ({"amount": "0"}, 422, "amount"),
         ({"amount": "2000.01"}, 409, "remain"),
-        ({"version": "1"}, 409, "changed since you looked"),
-        ({"version": ""}, 409, "changed since you looked"),
+        ({"sequence": "1"}, 409, "changed since you looked"),
+        ({"sequence": ""}, 409, "changed since you looked"),
         ({"csrf": "0" * 64}, 403, "out of date"),
         ({"csrf": ""}, 403, "out of date"),
     ],
@@ -238,7 +238,7 @@ def named(html: str) -> list[str]:
 def form_of(desk: Desk, path: str, **fields: str) -> dict[str, str]:
     """Return a form with what this session's pages carry."""
     page = desk.http.get(path).text
-    hidden = dict(re.findall(r'type="hidden" name="(csrf|version)" value="([^"]*)"', page))
+    hidden = dict(re.findall(r'type="hidden" name="(csrf|sequence)" value="([^"]*)"', page))
     return {**hidden, **fields}
 
 

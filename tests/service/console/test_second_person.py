@@ -109,7 +109,7 @@ def test_paid_elsewhere_is_no_way_around_it(strict: Desk) -> None:
 
 
 @ONLY_SQLITE
-@pytest.mark.parametrize("fields", [{"amount": "2000.01"}, {"reason": ""}, {"version": "1"}])
+@pytest.mark.parametrize("fields", [{"amount": "2000.01"}, {"reason": ""}, {"sequence": "1"}])
 def test_wrong_one_is_not_asked_for(strict: Desk, fields: dict[str, str]) -> None:
     """What could not be refunded can't wait either."""
     assert act(strict, "refund", **fields).status_code in (409, 422)
