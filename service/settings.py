@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     """The day from which Danish and Finnish invoice pages say Vipps where they said MobilePay."""
     webhook_tolerance_s: int = Field(default=300, ge=1, le=900)
     """How far Vipps's clock and ours may be apart."""
+    key_calls_per_minute: int = Field(default=60_000, ge=1)
+    """How many requests an API key may send to one process in a minute; more get 429."""
     metrics_key: str = Field(default="", repr=False)
     """What Prometheus shows as its bearer token at `/metrics`; empty: open, but closed with a real
     Vipps."""
