@@ -6,6 +6,8 @@ ServiceError
 ├── PreconditionFailed  `If-Match` names an older version
 ├── InvalidInput        one or more fields are wrong
 ├── Unauthorized        no key, or not one of ours
+├── ScopeMissing        a key that may not do this
+├── TooManyRequests     more than this key may send in a while
 ├── DatabaseAway        nothing could be read or stored
 ├── SchemaOutdated      the database needs `betalbar migrate`
 ├── SettingsInvalid     the environment says something that can't be
@@ -75,6 +77,23 @@ class InvalidInput(ServiceError):
 
 class Unauthorized(ServiceError):
     """A valid API key is needed."""
+
+
+class ScopeMissing(ServiceError):
+    """The API key may not do this."""
+
+    def __init__(self, scope: str) -> None:
+        """Say what the key lacks."""
+        super().__init__(f"The API key lacks the scope `{scope}`.")
+
+
+class TooManyRequests(ServiceError):
+    """This API key has sent as many requests as it may for now."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        """Keep after how many seconds there is room again."""
+        super().__init__()
+        self.retry_after_s = retry_after_s
 
 
 class DatabaseAway(ServiceError):

@@ -1,4 +1,4 @@
-"""Words that tables and the parts above them share: kinds of commands, roles of people."""
+"""Words that tables and the parts above them share: commands, roles of people, scopes of keys."""
 
 from enum import StrEnum
 
@@ -12,6 +12,14 @@ class CommandKind(StrEnum):
     CAPTURE = "capture"
     REFUND = "refund"
     READ_PAYMENT = "read_payment"
+
+
+class Scope(StrEnum):
+    """What an API key may do; none of them has another one in it."""
+
+    READ = "read"
+    WRITE = "write"
+    MONEY = "money"  # take it, give it back, let it go
 
 
 class Role(StrEnum):

@@ -119,12 +119,15 @@ class Settings(BaseSettings):
     """`nats://…` or `tls://…` (several of one cluster: comma-separated): each event to NATS
     JetStream as a CloudEvent, see docs/broker.md."""
     broker_credentials: Path | None = None
-    """A file that proves who we are to that broker: NATS credentials (`.creds`), or an NKey's seed."""
+    """A file that proves who we are to that broker: NATS credentials (`.creds`), or an NKey's
+    seed."""
     # From that day on MobilePay is called Vipps (facts, section 7).
     mobilepay_until: date = date(2027, 1, 12)
     """The day from which Danish and Finnish invoice pages say Vipps where they said MobilePay."""
     webhook_tolerance_s: int = Field(default=300, ge=1, le=900)
     """How far Vipps's clock and ours may be apart."""
+    key_calls_per_minute: int = Field(default=60_000, ge=1)
+    """How many requests an API key may send to one process in a minute; more get 429."""
     metrics_key: str = Field(default="", repr=False)
     """What Prometheus shows as its bearer token at `/metrics`; empty: open, but closed with a real
     Vipps."""

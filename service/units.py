@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 
 from service.errors import Conflict
 from service.ids import new_id
+from service.kinds import Scope
 from service.settings import LIFETIME_S, Settings
 from service.store.inserts import insert_or_leave
 from service.store.tables import ApiKey, BrokerPosition, Fanout, Feed, Registration, SalesUnit
@@ -134,6 +135,7 @@ def _ensure_key(session: Session, msn: str, api_key: str, now: datetime) -> None
         "msn": msn,
         "key_hash": hashlib.sha256(api_key.encode()).digest(),
         "name": "from the settings",
+        "scopes": list(Scope),
         "created_at": now,
     }
     insert_or_leave(session, ApiKey, row)

@@ -31,7 +31,7 @@ MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:betalbar:problem:"
 
 # A database that restarts is back within seconds.
-_RETRY_AFTER_S = "2"
+_RETRY_AFTER_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
     {
         NotJson: Kind(400, "not_json", "The body is not JSON"),
         errors.Unauthorized: Kind(401, "unauthorized", "A valid API key is needed"),
+        errors.ScopeMissing: Kind(403, "scope_missing", "The API key may not do this"),
         errors.NotFound: Kind(404, "not_found", "Not found"),
         UploadTooSlow: Kind(408, "upload_too_slow", "The document came too slowly"),
         errors.Conflict: Kind(409, "conflict", "This can't be done now"),
@@ -58,6 +59,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         BodyTooLarge: Kind(413, "body_too_large", "The body is too large"),
         UnsupportedMedia: Kind(415, "unsupported_media", "The body has another type"),
         errors.InvalidInput: Kind(422, "invalid_input", "The request has a wrong field"),
+        errors.TooManyRequests: Kind(429, "too_many_requests", "Slow down"),
         TooManyStreams: Kind(429, "too_many_streams", "As many streams as may be are open"),
         errors.ServiceError: Kind(500, "internal", "Something went wrong here"),
         errors.SettingsInvalid: Kind(500, "internal", "Something went wrong here"),
@@ -85,7 +87,7 @@ def problem_response(error: Exception, trace_id: str) -> Response:
         "detail": _detail(error, kind),
         **_extras(error),
     }
-    answer = Answer(kind.status, orjson.dumps(body), _headers(kind.status))
+    answer = Answer(kind.status, orjson.dumps(body), _headers(kind.status, error))
     return response(answer, trace_id, media_type=MEDIA_TYPE)
 
 
@@ -129,7 +131,9 @@ def _extras(error: Exception) -> dict[str, Any]:
     return extras
 
 
-def _headers(status: int) -> dict[str, str]:
+def _headers(status: int, error: Exception) -> dict[str, str]:
     if status == 401:
         return {"WWW-Authenticate": 'Bearer realm="betalbar"'}
-    return {"Retry-After": _RETRY_AFTER_S} if status == 503 else {}
+    if status in (429, 503):
+        return {"Retry-After": str(getattr(error, "retry_after_s", _RETRY_AFTER_S))}
+    return {}

@@ -24,6 +24,7 @@ from service.api.contract.serving import contract_handlers
 from service.api.event_stream import stream_events
 from service.api.health import healthz, readyz
 from service.api.metrics import metrics
+from service.api.rates import KeyRates
 from service.api.routing import answer_http_error, keyed_route, open_route
 from service.api.running import Running
 from service.context import Context
@@ -34,7 +35,7 @@ ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 def api_routes(context: Context, running: Running) -> list[BaseRoute]:
     """Return the routes; everything under `/v1` asks for an API key."""
-    watch = FeedWatch(context)
+    watch, rates = FeedWatch(context), KeyRates(context.settings.key_calls_per_minute)
     running.at_stop.append(watch.end_all)
     addresses = {
         **_addresses(),
@@ -44,7 +45,10 @@ def api_routes(context: Context, running: Running) -> list[BaseRoute]:
     }
     contracts = contract_handlers(context.settings.base_url)
     return [
-        *(keyed_route(context, path, handlers) for path, handlers in addresses.items()),
+        *(
+            keyed_route(context, path, handlers, rates=rates)
+            for path, handlers in addresses.items()
+        ),
         open_route("/healthz", healthz),
         open_route("/readyz", readyz(context, running)),
         open_route("/metrics", metrics(context, running)),

@@ -11,26 +11,32 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.api.answers import Answer, response
-from service.api.auth import Caller, authenticate
+from service.api.auth import authenticate
 from service.api.calls import Call, Handler, OpenHandler
-from service.api.contract.table import OPERATIONS
+from service.api.contract.table import OPERATIONS, scope_of
 from service.api.problems import http_problem_response, kind_of, problem_response
 from service.api.query import Query
+from service.api.rates import KeyRates
 from service.context import Context
 from service.ids import new_id
 
 log = structlog.get_logger(__name__)
 
 
-def keyed_route(context: Context, path: str, handlers: Mapping[str, Handler]) -> Route:
+def keyed_route(
+    context: Context, path: str, handlers: Mapping[str, Handler], *, rates: KeyRates
+) -> Route:
     """Return the route of one address, its handlers by method, for callers with a key.
 
     Raises: KeyError, where no document describes it."""
     served = {method: (OPERATIONS[path][method], handler) for method, handler in handlers.items()}
 
     async def answer(request: Request) -> Answer | Response:
-        caller = await to_thread.run_sync(_authenticate, context, request)
-        operation, handler = served["GET" if request.method == "HEAD" else request.method]
+        caller = await to_thread.run_sync(authenticate, context, request.scope["headers"])
+        rates.spend(caller.key_id)
+        method = "GET" if request.method == "HEAD" else request.method
+        operation, handler = served[method]
+        caller.require(scope_of(method, operation))
         query = Query(request, *operation.query_names)
         return await handler(Call(context, caller, request, query))
 
@@ -69,11 +75,6 @@ def _route(path: str, methods: list[str], handler: OpenHandler) -> Route:
         return answered
 
     return Route(path, endpoint, methods=methods)
-
-
-def _authenticate(context: Context, request: Request) -> Caller:
-    with context.database.snapshot() as session:
-        return authenticate(session, request.scope["headers"])
 
 
 def _log_unforeseen(error: Exception, trace_id: str) -> None:

@@ -1,12 +1,16 @@
 """`betalbar keys`: API keys, each bound to one sales unit."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from service.api.keys import create_key, list_keys, revoke_key
+from service.api.keys import Grant, create_key, list_keys, revoke_key, rotate_key
 from service.cli.output import AsJson, Msn, examples, opened, show_json, show_rows
+from service.kinds import Scope
 from service.store.tables import ApiKey
+
+_DAYS = ["%Y-%m-%d"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,26 +19,60 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog=examples("betalbar keys create 'ERP, production'"))
+@app.command(
+    epilog=examples(
+        "betalbar keys create 'ERP, production'",
+        "betalbar keys create 'BI, until summer' --scope read --expires 2027-06-01",
+    )
+)
 def create(
     name: Annotated[str, typer.Argument(help="What it is for, such as 'ERP, production'.")],
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What it may do; repeat it for several. All, if none is named."),
+    ] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(formats=_DAYS, help="The day, in UTC, on which it ends. Never, if not given."),
+    ] = None,
     msn: Msn = "",
     as_json: AsJson = False,
 ) -> None:
     """Make an API key for one sales unit, and show it for the only time.
 
-    Send it as `Authorization: Bearer <key>`. It reads and moves everything of that sales unit and
-    nothing of another. A key that is lost can't be shown again: revoke it and make another.
+    Send it as `Authorization: Bearer <key>`. It reads and moves what is of that sales unit and
+    nothing of another: `read` looks, `write` changes, `money` captures, refunds, cancels and
+    settles. A key that is lost can't be shown again: revoke it and make another.
     """
     with opened() as context, context.database.transaction() as session:
         unit = msn or context.settings.msn
-        key, plain = create_key(session, msn=unit, name=name, now=context.clock.now())
-        shown = {"id": key.id, "msn": key.msn, "name": key.name, "key": plain}
+        grant = Grant(scope or tuple(Scope), expires.replace(tzinfo=UTC) if expires else None)
+        now = context.clock.now()
+        key, plain = create_key(session, msn=unit, name=name, now=now, grant=grant)
+        row = _row(key)
     # After the commit: a key that is shown works.
-    if as_json:
-        show_json(shown)
-    else:
-        print(f"{plain}\n\nKeep it now: it is not shown again. Its id is {key.id}.")
+    _show_once(row, plain, as_json=as_json)
+
+
+@app.command(
+    epilog=examples("betalbar keys rotate key_01JDZ3M8Q5T0V2W4X6Y8Z0A1B3 --overlap-hours 48")
+)
+def rotate(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `betalbar keys list` shows it.")],
+    overlap_hours: Annotated[
+        int, typer.Option(min=0, max=24 * 30, help="How long the old one is still good.")
+    ] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Make another API key for the same, and let the old one end after an overlap.
+
+    Put the new one into your system within that time; nothing stops meanwhile.
+    """
+    overlap = timedelta(hours=overlap_hours)
+    with opened() as context, context.database.transaction() as session:
+        key, plain = rotate_key(session, key_id, overlap=overlap, now=context.clock.now())
+        row = _row(key)
+    _show_once(row, plain, as_json=as_json)
 
 
 @app.command("list", epilog=examples("betalbar keys list --json"))
@@ -65,11 +103,21 @@ def revoke(
         print(f"{key_id} is revoked.")
 
 
+def _show_once(row: dict[str, Any], plain: str, *, as_json: bool) -> None:
+    if as_json:
+        show_json({**row, "key": plain})
+    else:
+        print(f"{plain}\n\nKeep it now: it is not shown again. Its id is {row['id']}.")
+
+
 def _row(key: ApiKey) -> dict[str, Any]:
     return {
         "id": key.id,
         "msn": key.msn,
         "name": key.name,
+        "scopes": key.scopes,
         "createdAt": key.created_at,
+        "expiresAt": key.expires_at,
+        "lastUsedAt": key.last_used_at,
         "revokedAt": key.revoked_at,
     }

@@ -17,6 +17,7 @@ from sqlmodel import col
 from service.context import Context
 from service.errors import DatabaseAway, ServiceError
 from service.feed.pages import Page, Wanted, read_page
+from service.store.keys import is_good_key
 from service.store.tables import ApiKey, Feed
 
 # How long another process's commit, or a revoked key, can stay unseen.
@@ -142,7 +143,7 @@ class FeedWatch:
     ) -> tuple[dict[str, int], set[str]]:
         heads = sa.select(col(Feed.msn), col(Feed.position)).where(col(Feed.msn).in_(msns))
         good = sa.select(col(ApiKey.id)).where(
-            col(ApiKey.id).in_(keys), col(ApiKey.revoked_at).is_(None)
+            col(ApiKey.id).in_(keys), is_good_key(self._context.clock.now())
         )
         with self._context.database.snapshot() as session:
             found = {row.msn: row.position for row in session.execute(heads)}

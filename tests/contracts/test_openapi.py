@@ -35,6 +35,20 @@ def test_document_is_valid_openapi_3_1() -> None:
     assert errors == []
 
 
+def test_every_operation_under_v1_asks_for_a_key() -> None:
+    """A tool that I give my key to sends it where it is needed."""
+    document = openapi()
+    open_ones = {
+        path
+        for path, methods in document["paths"].items()
+        for described in methods.values()
+        if isinstance(described, dict) and "security" in described
+    }
+
+    assert document["security"] == [{"apiKey": []}]
+    assert not [path for path in open_ones if path.startswith("/v1")]
+
+
 def test_document_has_every_route_that_is_served_and_no_other(tmp_path: Path) -> None:
     """I never find an address that is not described, nor a description of nothing."""
     app = create_app(

@@ -96,7 +96,8 @@ def components() -> Json:
                 "type": "http",
                 "scheme": "bearer",
                 "bearerFormat": "bb_<id>_<secret>",
-                "description": "`betalbar keys create`; bound to one sales unit.",
+                "description": "`betalbar keys create`; bound to one sales unit, with some of the "
+                "scopes `read`, `write`, `money`.",
             },
             "metricsKey": {
                 "type": "http",

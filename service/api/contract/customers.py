@@ -2,6 +2,7 @@
 
 from service.api.contract.operations import PAGED, Example, Operation, Operations, Reply, one
 from service.api.schemas import CustomerChangeIn, CustomerNewIn, NothingIn, PhoneIn
+from service.kinds import Scope
 from service.shapes.customers import CustomerPage, CustomerResource, CustomersFound
 
 _SHOWN = Reply("The customer.", CustomerResource, ("ETag",))
@@ -53,6 +54,7 @@ OPERATIONS: Operations = {
             "A phone number is never in an address: addresses end up in logs.",
             body=PhoneIn,
             is_body_required=True,
+            scope=Scope.READ,
             examples={"by number": Example("By phone number.", {"phoneNumber": "4791234567"})},
         ),
     },

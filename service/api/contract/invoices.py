@@ -15,6 +15,7 @@ from service.api.contract.operations import (
     text_parameter,
 )
 from service.api.schemas import ActIn, Body, InvoiceIn, PaidElsewhereIn, PushIn, SoftDismissIn
+from service.kinds import Scope
 from service.shapes.invoices import (
     DocumentResource,
     EvidenceFile,
@@ -103,6 +104,7 @@ def _act(
     *,
     examples: dict[str, Example],
     refusals: tuple[str, ...],
+    scope: Scope = Scope.MONEY,
 ) -> Operation:
     """Return an operation that Vipps works on."""
     return Operation(
@@ -115,6 +117,7 @@ def _act(
         examples=examples,
         refusals=("action_refused", *refusals),
         takes_conditions=True,
+        scope=scope,
     )
 
 
@@ -245,6 +248,7 @@ OPERATIONS: Operations = {
                 "replaced_is_open",
                 *_NOT_ASKED,
             ),
+            scope=Scope.WRITE,
         ),
     },
     f"{_ONE}/soft-dismiss": {

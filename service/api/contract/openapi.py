@@ -11,7 +11,7 @@ from typing import Any
 from service.api.contract.components import HEADERS, SCHEMA, components, schema_of
 from service.api.contract.operations import JSON, Operation, Parameter, Reply
 from service.api.contract.remedies import EXPLAINED
-from service.api.contract.table import GROUPS, OPERATIONS, codes_of, group_of
+from service.api.contract.table import GROUPS, OPERATIONS, codes_of, group_of, scope_of
 from service.api.problems import MEDIA_TYPE
 from service.outbox.event_types import EVENT_TYPES
 
@@ -43,7 +43,8 @@ def openapi() -> Json:
             "description": _ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        # Where an operation says nothing else.
+        "security": [{"apiKey": []}],
         "tags": [{"name": group} for group in GROUPS],
         "paths": {path: _with_path_parameter(path, methods) for path, methods in paths.items()},
         "webhooks": {event_type: {"post": _webhook(event_type)} for event_type in EVENT_TYPES},
@@ -71,8 +72,7 @@ def _operation(path: str, method: str, operation: Operation) -> Json:
         "tags": [group_of(path)],
         "summary": operation.summary,
     }
-    if operation.says:
-        described["description"] = operation.says
+    described["description"] = _says(method, operation)
     if operation.is_open:
         described["security"] = [{}, {"metricsKey": []}] if path == "/metrics" else []
     parameters = [_parameter(one) for one in operation.query]
@@ -90,6 +90,12 @@ def _operation(path: str, method: str, operation: Operation) -> Json:
         **_refusals(codes_of(path, method, operation), set(operation.answers)),
     }
     return described
+
+
+def _says(method: str, operation: Operation) -> str:
+    if operation.is_open:
+        return operation.says
+    return f"{operation.says} Scope: `{scope_of(method, operation)}`.".strip()
 
 
 def _parameter(one: Parameter) -> Json:
@@ -156,7 +162,7 @@ def _refusals(codes: Iterable[str], taken: set[int]) -> Json:
 def refusal(status: int, codes: Iterable[str]) -> Json:
     """Return one answer that says no with one of these codes."""
     headers = {"X-Trace-Id": {"$ref": "#/components/headers/X-Trace-Id"}}
-    for name, statuses in {"Retry-After": (503,), "WWW-Authenticate": (401,)}.items():
+    for name, statuses in {"Retry-After": (429, 503), "WWW-Authenticate": (401,)}.items():
         if status in statuses:
             headers[name] = {"$ref": f"#/components/headers/{name}"}
     says = [f"`{code}`: {EXPLAINED[code].when}; {EXPLAINED[code].remedy}." for code in codes]

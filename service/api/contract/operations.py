@@ -6,6 +6,7 @@ from typing import Any
 
 from service.api.query import LIMIT_DEFAULT, LIMIT_MAX, WAIT_S_MAX
 from service.api.schemas import Body
+from service.kinds import Scope
 
 JSON = "application/json"
 
@@ -63,6 +64,7 @@ class Operation:
     refusals: tuple[str, ...] = ()
     takes_conditions: bool = False
     is_open: bool = False
+    scope: Scope | None = None  # by the method, where nothing else is said
 
     @property
     def query_names(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from service.api.contract.components import SCHEMA, schema_of
 from service.api.contract.openapi import openapi
 from service.api.contract.operations import JSON, Operation, Parameter
 from service.api.contract.remedies import EXPLAINED
-from service.api.contract.table import GROUPS, OPERATIONS, codes_of, group_of
+from service.api.contract.table import GROUPS, OPERATIONS, codes_of, group_of, scope_of
 from service.events.meanings import MEANINGS
 from service.outbox.event_types import EVERY_INVOICE, EVERYTHING
 
@@ -69,7 +69,8 @@ _API = f"""\
 
 {_MADE}
 The same as OpenAPI 3.1 is at `/openapi.json`, in a browser at `/docs`. `Authorization: Bearer bb_…`
-says which sales unit it is. Refusals are explained in [errors.md](errors.md), events in
+says which sales unit it is, and may do what its
+scopes say. Refusals are explained in [errors.md](errors.md), events in
 [events.md](events.md). What *takes conditions* honours `Idempotency-Key` and `If-Match`.
 """
 
@@ -110,7 +111,8 @@ def _group(group: str) -> Iterator[str]:
 
 
 def _operation(path: str, method: str, operation: Operation) -> Iterator[str]:
-    yield f"\n### {operation.summary}\n\n`{method} {path}`\n"
+    scope = "" if operation.is_open else f", scope `{scope_of(method, operation)}`"
+    yield f"\n### {operation.summary}\n\n`{method} {path}`{scope}\n"
     if operation.says:
         yield f"\n{operation.says}\n"
     if operation.takes_conditions:

@@ -27,8 +27,13 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
         ),
         "unauthorized": Explained(
             401,
-            "no API key, an unknown one, or one that was revoked",
+            "no API key, an unknown one, or one that was revoked or has expired",
             "`betalbar keys create`",
+        ),
+        "scope_missing": Explained(
+            403,
+            "the API key is good, and may not do this",
+            "use a key with the scope that `detail` names",
         ),
         "not_found": Explained(
             404,
@@ -214,6 +219,11 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
             422,
             "that `Idempotency-Key` came with another body or address before",
             "use a new key for a new request",
+        ),
+        "too_many_requests": Explained(
+            429,
+            "the API key sends more than `BETALBAR_KEY_CALLS_PER_MINUTE` to this process",
+            "wait for `Retry-After`",
         ),
         "too_many_streams": Explained(
             429,

@@ -2,6 +2,7 @@
 
 from service.api.contract import customers, feed, invoices, rest, subscriptions
 from service.api.contract.operations import Operation, Operations
+from service.kinds import Scope
 
 OPERATIONS: Operations = {
     **invoices.OPERATIONS,
@@ -30,12 +31,18 @@ def group_of(path: str) -> str:
     return next((group for start, group in _GROUPS.items() if path.startswith(start)), "Service")
 
 
+def scope_of(method: str, operation: Operation) -> Scope:
+    """Return what a key must be good for to be used here."""
+    return operation.scope or (Scope.READ if method == "GET" else Scope.WRITE)
+
+
 def codes_of(path: str, method: str, operation: Operation) -> tuple[str, ...]:
     """Return the code of every refusal that this operation can answer with."""
     has_body = operation.body is not None or method == "PUT"
     codes = [*operation.refusals, "internal"]
     if not operation.is_open:
-        codes += ["unauthorized", "invalid_input", "database_away"]
+        codes += ["unauthorized", "scope_missing", "invalid_input"]
+        codes += ["too_many_requests", "database_away"]
     if "{" in path:
         codes += ["not_found"]
     if has_body:

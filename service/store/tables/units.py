@@ -5,7 +5,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from service.store.tables.columns import one_of, only_where
+from service.kinds import Scope
+from service.store.tables.columns import Json, one_of, only_where
 
 
 class SalesUnit(SQLModel, table=True):
@@ -73,7 +74,10 @@ class ApiKey(SQLModel, table=True):
     # is no dictionary to try (threats T35).
     key_hash: bytes = Field(unique=True)
     name: str
+    scopes: list[str] = Field(default_factory=lambda: list(Scope), sa_type=Json)
     created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None  # to within minutes
     revoked_at: datetime | None = None
 
 

@@ -13,6 +13,7 @@ from sqlmodel import col
 from starlette.applications import Starlette
 
 from service.api.documents import PDF_BYTES_MAX, UPLOADS_AT_ONCE, Uploads
+from service.api.rates import KeyRates
 from service.api.routing import keyed_route
 from service.ledger.documents import CHUNK_BYTES, find_document, read_chunk
 from service.store.tables import Act, Document, DocumentChunk, Invoice
@@ -158,7 +159,8 @@ async def test_document_that_drips_is_given_up(shop: Shop) -> None:
     """A place is kept for a minute, not for as long as somebody likes."""
     await shop.create(push=False)
     uploads = Uploads(at_once=1, within_s=0.05)
-    route = keyed_route(shop.context, "/v1/invoices/{reference}/document", {"PUT": uploads.put})
+    path, handlers = "/v1/invoices/{reference}/document", {"PUT": uploads.put}
+    route = keyed_route(shop.context, path, handlers, rates=KeyRates(100))
     transport = httpx.ASGITransport(app=Starlette(routes=[route]))
 
     async def endless() -> AsyncIterator[bytes]:

@@ -18,7 +18,10 @@ def test_key_created_is_shown_once_and_listed_without_its_text(betalbar: Betalba
         "id": made["id"],
         "msn": "123456",
         "name": "ERP",
+        "scopes": ["read", "write", "money"],
         "createdAt": named["ERP"]["createdAt"],
+        "expiresAt": None,
+        "lastUsedAt": None,
         "revokedAt": None,
     }
     assert made["key"] not in listed.out
@@ -31,6 +34,24 @@ def test_key_created_on_a_terminal_stands_alone_on_the_first_line(betalbar: Beta
     assert ended.code == 0
     assert ended.out.splitlines()[0].startswith("bb_")
     assert "not shown again" in ended.out
+
+
+def test_key_with_scopes_and_a_last_day_is_rotated_into_the_same(betalbar: Betalbar) -> None:
+    """A narrow key stays narrow, and its successor is shown once."""
+    words = ("--scope", "money", "--scope", "read", "--expires", "2099-12-31", "--json")
+    made = json.loads(betalbar("keys", "create", "clerk", *words).out)
+
+    rotated = json.loads(
+        betalbar("keys", "rotate", made["id"], "--overlap-hours", "2", "--json").out
+    )
+
+    rows = {row["id"]: row for row in json.loads(betalbar("keys", "list", "--json").out)["items"]}
+    old, new = rows[made["id"]], rows[rotated["id"]]
+    assert (new["scopes"], new["name"]) == (["read", "money"], "clerk")
+    assert new["expiresAt"].startswith("2099-12-31T00:00:00")
+    assert old["expiresAt"] < new["expiresAt"]
+    assert rotated["key"].startswith(f"bb_{new['id']}_")
+    assert betalbar("keys", "create", "x", "--scope", "all").code == 2
 
 
 def test_key_revoked_twice_keeps_its_first_date(betalbar: Betalbar) -> None:
