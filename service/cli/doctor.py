@@ -16,8 +16,13 @@ from service.cli.doctor_network import examine_address, examine_port
 from service.cli.findings import Finding, compare_clocks, differences, next_step, show_findings
 from service.cli.output import AsJson, show_json
 from service.context import Context
-from service.errors import DatabaseAway, SchemaOutdated, ServiceError, SettingsInvalid
-from service.errors import UpstreamRejected as Rejected
+from service.errors import (
+    DatabaseAway,
+    SchemaOutdated,
+    ServiceError,
+    SettingsInvalid,
+    UpstreamRejected,
+)
 from service.inbox.registering import active, compare, webhook_url
 from service.settings import Settings, load_settings
 from service.store.db import Database
@@ -34,7 +39,8 @@ SQLITE_MIN = (3, 35, 0)
 # older lines have the fix as well. Source: sqlite.org/wal.html, "The WAL-Reset Bug".
 SQLITE_WITHOUT_RESET_BUG = (3, 51, 3)
 SQLITE_MENDED = {(3, 44): 6, (3, 50): 7}
-POSTGRESQL_MIN = 14
+# The version that all tests run on.
+POSTGRESQL_TESTED = 18
 
 _FAILING = (SubscriptionStatus.DEGRADED, SubscriptionStatus.PARKED, SubscriptionStatus.DISABLED)
 
@@ -123,8 +129,8 @@ def _sqlite_version(version: tuple[int, int, int]) -> Finding:
 def _postgresql_version(database: Database) -> Finding:
     with database.snapshot() as session:
         number = int(session.execute(sa.text("SHOW server_version_num")).scalar_one()) // 10_000
-    advice = "" if number >= POSTGRESQL_MIN else f"use PostgreSQL {POSTGRESQL_MIN} or newer"
-    return Finding("PostgreSQL", not advice, f"version {number}", advice)
+    advice = "" if number >= POSTGRESQL_TESTED else f"everything is tested on {POSTGRESQL_TESTED}"
+    return Finding("PostgreSQL", True, f"version {number}", advice)
 
 
 def _stored(context: Context) -> Iterator[Finding]:
@@ -187,7 +193,7 @@ async def _at_vipps(context: Context, client: VippsClient, msn: str) -> list[Fin
     name = f"keys of {msn}"
     try:
         standing = await compare(context, client, msn)
-    except Rejected as error:
+    except UpstreamRejected as error:
         if error.status not in (401, 403):
             return [Finding(name, False, str(error), "look at status.vippsmobilepay.com")]
         advice = "compare BETALBAR_VIPPS_CLIENT_ID and its neighbours with the portal"
