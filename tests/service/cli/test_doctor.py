@@ -57,6 +57,7 @@ async def test_doctor_beside_a_running_service_finds_all_well(tmp_path: Path) ->
             said, _ = process.communicate(timeout=30)
 
     assert (process.returncode, said.splitlines()[-1]) == (0, "All is well.")
+    assert f"API key: {one.key}" in said
     assert "ok   registration of 123456: Vipps reports to us" in said
 
 
