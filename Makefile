@@ -75,6 +75,7 @@ $(STAMP): requirements-dev.txt pyproject.toml
 		echo "  apt install python3-venv"; exit 2; }
 	@# One that was interrupted has a python and no pip.
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Filling $(VENV) with what is pinned: a minute or two, and only now."
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -51,14 +51,19 @@ REGISTER_AGAIN_S = 0.5
 log = structlog.get_logger(__name__)
 
 
-def open_context(settings: Settings, *, clock: Clock | None = None) -> Context:
+def open_context(
+    settings: Settings, *, clock: Clock | None = None, key_file: Path | None = None
+) -> Context:
     """Open the database and its keys, and bring the first sales unit up to date.
 
-    SQLite is migrated; an older schema on PostgreSQL is refused.
+    SQLite is migrated; an older schema on PostgreSQL is refused. `key_file` is where the master
+    key is when none is set, unless beside the database.
     Raises: SettingsInvalid, SchemaOutdated, SealBroken, DatabaseAway."""
     clock = clock or Clock()
     masters = load_master_keys(
-        settings.master_keys, key_file=settings.key_file, is_vipps_real=settings.is_vipps_real
+        settings.master_keys,
+        key_file=key_file or settings.key_file,
+        is_vipps_real=settings.is_vipps_real,
     )
     with ExitStack() as unless_opened:
         database = Database(settings.database_url)

@@ -39,6 +39,7 @@ BESIDE_A_SERVICE = {
     "how-to/nginx.md": ["All is well.", "answers 200"],
     "how-to/from-a-plugin.md": ["kept, from register", "Nothing differs."],
     "how-to/import.md": ["Would be: created 2", "created 2, unchanged 0", "created 1, unchanged 0"],
+    "how-to/backup.md": ["is sound"],
     "how-to/rotation.md": ["has a new secret", '"secret":"whsec_', "ERP, from 2027"],
     "how-to/receiver.md": ["receiver-0001: pushed", '"secret":"whsec_'],
     "how-to/erasure.md": ["before-erasure: pushed", '"reference":"before-erasure"'],
@@ -189,7 +190,7 @@ def _run(page: str, folder: Path, replaced: dict[str, str], environment: dict[st
         script = script.replace(old, new)
     script = script.replace("curl -s ", "curl -sS --fail ")
     # A reader types slower than a busy machine works.
-    script = "sleep() { command sleep $((3 * $1)); }\n" + script
+    script = script.replace("\nsleep 2\n", "\nsleep 6\n")
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BETALBAR_")}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     output = folder / "said.txt"

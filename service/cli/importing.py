@@ -25,6 +25,7 @@ from service.ledger.invoices import create_invoice
 from service.ledger.resource import page_url
 from service.ledger.types import Ask
 from service.store.tables import OPEN_STATUSES, Command, Invoice, InvoiceRecord
+from statemachine import MachineError
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ def _unless_refused(row: Row, work: Callable[[], Done]) -> Done:
         return Done(row, "refused", "", first.field, first.reason)
     except DatabaseAway:
         raise
-    except ServiceError as error:
+    except (ServiceError, MachineError) as error:
         code = getattr(error, "code", "refused")
         return Done(row, "refused", "", "row", f"{code}: {error}")
 
@@ -178,8 +179,8 @@ class _Pace:
             if waiting < least:
                 least, since = waiting, time.monotonic()
             if time.monotonic() - since > _IDLE_S:
-                detail = f"{waiting} requests wait and none is sent; start `betalbar serve`"
-                raise Conflict("conflict", f"{detail}, then do this again")
+                detail = f"{waiting} requests wait and none is sent: `betalbar doctor` says why"
+                raise Conflict("conflict", f"{detail}; then do this again")
             time.sleep(_AGAIN_S)
 
     def _waiting(self) -> int:

@@ -12,6 +12,7 @@ import typer
 
 from service.cli import (
     audit,
+    backups,
     demo,
     doctor,
     events,
@@ -76,6 +77,8 @@ app.command(
     epilog=examples("betalbar reconcile", "betalbar reconcile --reference acme-2026-000123")
 )(reconciling.reconcile)
 app.add_typer(audit.app, name="audit")
+app.command(epilog=examples("betalbar backup betalbar-2026-11-27.db"))(backups.backup)
+app.command(epilog=examples("betalbar restore betalbar-2026-11-27.db"))(backups.restore)
 
 
 def main() -> None:

@@ -33,6 +33,9 @@ def _make_all(settings: Settings, key: str) -> None:
             _wait(http)
             for sample in _SAMPLES:
                 _make(http, settings.currency, sample)
+            # The log has moved on meanwhile, and what was printed at the start with it.
+            where = f"{settings.local_url}/console"
+            print(f"Sample invoices are at {where}; the API key is {key}", flush=True)
         except httpx.HTTPError:
             # The service is stopping; there is nobody left to show samples to.
             return

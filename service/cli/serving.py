@@ -31,6 +31,10 @@ from service.store.schema import migrate as migrate_schema
 # open requests, five for the workers (service/app.py), the rest for the last commits.
 REQUESTS_WITHIN_S = 3
 
+# A process of several that does not answer for so long is killed and started anew. With the usual
+# five seconds a machine that is busy kills each while it still loads, and none ever serves.
+START_WITHIN_S = 60
+
 _FACTORY = "service.cli.serving:app_from_environment"
 _FACTORY_WITHOUT_WORKER = "service.cli.serving:app_without_worker"
 
@@ -235,6 +239,7 @@ def _config(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=REQUESTS_WITHIN_S,
+        timeout_worker_healthcheck=START_WITHIN_S,
     )
 
 

@@ -54,9 +54,10 @@ async def test_doctor_beside_a_running_service_finds_all_well(tmp_path: Path) ->
     with served(tmp_path) as one:
         port = one.url.rpartition(":")[2]
         with started(tmp_path, "doctor", port=port) as process:
-            said, _ = process.communicate(timeout=30)
+            said, _ = process.communicate(timeout=120)
 
     assert (process.returncode, said.splitlines()[-1]) == (0, "All is well.")
+    assert f"API key: {one.key}" in said
     assert "ok   registration of 123456: Vipps reports to us" in said
 
 
