@@ -228,7 +228,8 @@ def test_settings_of_the_table_are_all_there_are() -> None:
     names = {name.upper() for name in Settings.model_fields}
 
     assert names - {
-        *("WEBHOOK_TOLERANCE_S", "MOBILEPAY_UNTIL", "ATTEMPTS_KEPT_DAYS", "METRICS_KEY")
+        *("WEBHOOK_TOLERANCE_S", "MOBILEPAY_UNTIL", "ATTEMPTS_KEPT_DAYS", "METRICS_KEY"),
+        *("REFUND_ALONE_MAX_MINOR", "KEY_CALLS_PER_MINUTE"),
     } == set(_GIVEN)
 
 
