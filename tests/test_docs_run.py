@@ -40,7 +40,7 @@ BESIDE_A_SERVICE = {
     "how-to/from-a-plugin.md": ["kept, from register", "Nothing differs."],
     "how-to/import.md": ["Would be: created 2", "created 2, unchanged 0", "created 1, unchanged 0"],
     "how-to/backup.md": ["is sound"],
-    "how-to/rotation.md": ["has a new secret", '"secret":"whsec_', "ERP, from 2027"],
+    "how-to/rotation.md": ["has a new secret", '"secret":"whsec_', "BI, until summer"],
     "how-to/receiver.md": ["receiver-0001: pushed", '"secret":"whsec_'],
     "how-to/erasure.md": ["before-erasure: pushed", '"reference":"before-erasure"'],
 }

@@ -358,5 +358,12 @@ async def _until_decided(shop: Shop, kind: str) -> None:
 
 
 def _have_a_problem(book: Book, invoice: InvoiceRecord) -> None:
-    invoice.problem = {"code": "7010"}
+    invoice.problem = {
+        "command": "create_payment",
+        "code": "7010",
+        "status": 400,
+        "detail": "The user can't be asked.",
+        "traceId": None,
+        "at": "2026-11-22T10:00:00.000Z",
+    }
     book.touch(invoice)
