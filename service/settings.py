@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     quiet_hours: str = "21:00-08:00"
     subscriber_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
     broker_url: str = Field(default="", repr=False)
-    broker_credentials: Path | None = None
+    broker_credentials: str = ""  # a file's path
     # From that day on MobilePay is called Vipps (facts, section 7).
     mobilepay_until: date = date(2027, 1, 12)
     webhook_tolerance_s: int = Field(default=300, ge=1, le=900)
@@ -124,12 +124,10 @@ class Settings(BaseSettings):
             raise ValueError("a URL such as nats://broker.example:4222 or tls://broker.example")
         return value
 
-    @field_validator("broker_credentials", mode="before")
+    @field_validator("broker_credentials")
     @classmethod
-    def _credentials_there(cls, value: Any) -> Any:
-        if not value:
-            return None
-        if not Path(value).is_file():
+    def _credentials_there(cls, value: str) -> str:
+        if value and not Path(value).is_file():
             raise ValueError("a file that is there: NATS credentials, or an NKey's seed")
         return value
 
