@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     broker_url: str = Field(default="", repr=False)
     """`nats://…` or `tls://…` (several of one cluster: comma-separated): each event to NATS
     JetStream as a CloudEvent, see docs/broker.md."""
-    broker_credentials: Path | None = None
+    broker_credentials: str = ""
     """A file that proves who we are to that broker: NATS credentials (`.creds`), or an NKey's
     seed."""
     # From that day on MobilePay is called Vipps (facts, section 7).
@@ -169,12 +169,10 @@ class Settings(BaseSettings):
             raise ValueError("a URL such as nats://broker.example:4222 or tls://broker.example")
         return value
 
-    @field_validator("broker_credentials", mode="before")
+    @field_validator("broker_credentials")
     @classmethod
-    def _credentials_there(cls, value: Any) -> Any:
-        if not value:
-            return None
-        if not Path(value).is_file():
+    def _credentials_there(cls, value: str) -> str:
+        if value and not Path(value).is_file():
             raise ValueError("a file that is there: NATS credentials, or an NKey's seed")
         return value
 

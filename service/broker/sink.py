@@ -7,6 +7,7 @@ are published again under the same ids, and JetStream drops those it has.
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from time import monotonic
 from typing import Any
@@ -163,7 +164,9 @@ class BrokerSink:
 
 
 def _new_link(context: Context) -> Link:
-    return Link(context.settings.broker_url, context.settings.broker_credentials)
+    settings = context.settings
+    credentials = settings.broker_credentials
+    return Link(settings.broker_url, Path(credentials) if credentials else None)
 
 
 class _Failed(Exception):

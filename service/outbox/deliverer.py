@@ -22,7 +22,7 @@ from service.outbox.destinations import PLACES_MAX, PLACES_OF_TROUBLED_MAX
 from service.outbox.egress import Egress
 from service.outbox.fanout import fan_out
 from service.outbox.ping import ping_payload
-from service.outbox.places import LEASE_S, RATE_WINDOW_S, SLOW_S, Places
+from service.outbox.places import LEASE_S, SLOW_S, Places
 from service.outbox.settling import Sent, give_back, settle
 from service.outbox.signing import Letter, post_signed
 from service.vault import Vault
@@ -35,6 +35,8 @@ LOOK_S = 1.0
 # What fails is looked for, and what came of it stored, so often: many at once, so that the dead
 # cost the living four commits a second and not one for each of their tries.
 TROUBLED_S = 0.25
+# A round costs some milliseconds, for one answer or for a hundred.
+GATHER_S = 0.02
 # Of the five seconds that the workers have at a stop, one remains for the commits.
 FINISH_S = 4.0
 # Events per transaction: with 25 subscriptions 5 000 rows, a few hundredths of a second.
@@ -71,7 +73,10 @@ class Deliverer:
         try:
             while not stop.is_set():
                 self._stirred.clear()
-                if not await self._round():
+                has_more = await self._round()
+                if self._places.has_waiting:
+                    await self._gather()
+                elif not has_more:
                     await self._rest()
             await self._finish()
         finally:
@@ -186,15 +191,13 @@ class Deliverer:
 
     async def _rest(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._rest_s()):
+            async with asyncio.timeout(TROUBLED_S if self._sent else LOOK_S):
                 await self._stirred.wait()
-        self._start()
 
-    def _rest_s(self) -> float:
-        """Return when to look again where nothing stirs."""
-        if self._places.has_waiting:
-            return RATE_WINDOW_S
-        return TROUBLED_S if self._sent else LOOK_S
+    async def _gather(self) -> None:
+        """Let answers gather while there is enough to send: nothing waits for their commit."""
+        await asyncio.sleep(GATHER_S)
+        self._start()
 
     def _note_news(self) -> None:
         self._has_feed_grown = True

@@ -74,8 +74,8 @@ class Places:
     def __init__(self) -> None:
         """Start with nothing in hand, and nobody known."""
         self._lanes: dict[str, _Lane] = {}
-        # Those in which something waits: they take turns.
-        self._turns: deque[str] = deque()
+        # Those in which something waits take turns: the sound, and all others.
+        self._turns: dict[bool, deque[str]] = {True: deque(), False: deque()}
         self._trusted: OrderedDict[str, int] = OrderedDict()  # how many taken well in a row
         self._returned: list[Claimed] = []
         self._under_way = 0
@@ -85,37 +85,43 @@ class Places:
     @property
     def has_waiting(self) -> bool:
         """Tell whether something in hand waits for a place."""
-        return bool(self._turns)
+        return any(self._turns.values())
 
     def take(self, deliveries: Sequence[Claimed], at: float) -> None:
         """Put what has just been claimed into its lanes."""
         for each in deliveries:
             key = each.subscription_id
             lane = self._lanes.setdefault(key, _Lane(each.is_sound))
-            lane.is_sound = each.is_sound
             if not lane.waiting:
-                self._turns.append(key)
+                lane.is_sound = each.is_sound
+                self._turns[lane.is_sound].append(key)
             lane.waiting.append((each, at))
 
     def start(self, at: float) -> list[Claimed]:
         """Return what is to be sent now, one of each lane in turn: it is under way."""
         begun: list[Claimed] = []
-        passed = 0
-        while passed < len(self._turns):
-            lane = self._lanes[self._turns[0]]
-            self._turns.rotate(-1)
-            if (delivery := self._first(lane, at)) is None:
-                passed += 1
-            else:
-                begun.append(delivery)
-                passed = 0
-            if not lane.waiting:
-                self._turns.pop()
+        for is_sound, turns in self._turns.items():
+            passed = 0
+            while passed < len(turns) and self._is_place_for(is_sound):
+                lane = self._lanes[turns[0]]
+                turns.rotate(-1)
+                if (delivery := self._first(lane, at)) is None:
+                    passed += 1
+                else:
+                    begun.append(delivery)
+                    passed = 0
+                if not lane.waiting:
+                    turns.pop()
         return begun
+
+    def _is_place_for(self, is_sound: bool) -> bool:
+        if self._under_way >= _UNDER_WAY_MAX:
+            return False
+        return not is_sound or self._sound_under_way - self._slow_and_sound < SOUND_MAX
 
     def _first(self, lane: _Lane, at: float) -> Claimed | None:
         """Begin with the first that waits, if it may go; a lease that would not last goes back."""
-        while lane.waiting and self._has_place(lane, at):
+        while lane.waiting and self._may_begin(lane, at):
             delivery, since = lane.waiting.popleft()
             if at - since > _SEND_WITHIN_S:
                 self._returned.append(delivery)
@@ -127,15 +133,10 @@ class Places:
             return delivery
         return None
 
-    def _has_place(self, lane: _Lane, at: float) -> bool:
-        if self._under_way >= _UNDER_WAY_MAX:
-            return False
-        delivery = lane.waiting[0][0]
-        if delivery.is_sound and self._sound_under_way - self._slow_and_sound >= SOUND_MAX:
-            return False
+    def _may_begin(self, lane: _Lane, at: float) -> bool:
         if (window := int(at / RATE_WINDOW_S)) != lane.window:
             lane.window, lane.begun = window, 0
-        rate = RATE_MAX + self._trusted.get(delivery.subscription_id, 0)
+        rate = RATE_MAX + self._trusted.get(lane.waiting[0][0].subscription_id, 0)
         at_once = len(lane.under_way) < AT_ONCE_PER_SUBSCRIPTION_MAX
         return at_once and lane.begun < rate * RATE_WINDOW_S
 
@@ -167,7 +168,7 @@ class Places:
 
     def give_back(self, *, everything: bool = False) -> list[Claimed]:
         """Return what is not sent after all, and hold it no longer."""
-        for key in list(self._turns) if everything else ():
+        for key in list(self._lanes) if everything else ():
             self._empty(key)
         returned, self._returned = self._returned, []
         for key in {each.subscription_id for each in returned}:
@@ -186,7 +187,7 @@ class Places:
         if lane.waiting:
             self._returned += [delivery for delivery, _ in lane.waiting]
             lane.waiting.clear()
-            self._turns.remove(key)
+            self._turns[lane.is_sound].remove(key)
 
     def _forget_if_empty(self, key: str) -> None:
         if key in self._lanes and not self._lanes[key].held:

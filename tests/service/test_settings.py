@@ -82,7 +82,7 @@ _GIVEN: dict[str, tuple[str, str, object]] = {
         (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
     ),
     "BROKER_URL": ("nats://localhost", "broker_url", "nats://localhost"),
-    "BROKER_CREDENTIALS": (__file__, "broker_credentials", Path(__file__)),
+    "BROKER_CREDENTIALS": (__file__, "broker_credentials", __file__),
     "LOG": ("json", "log", "json"),
 }
 
