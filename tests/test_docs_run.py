@@ -198,7 +198,7 @@ def _run(page: str, folder: Path, replaced: dict[str, str], environment: dict[st
     output = folder / "said.txt"
     with output.open("w") as file:
         process = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-c", script],
+            ["bash", "-euc", script],
             cwd=folder,
             env=kept | environment | {"PATH": path},
             stdout=file,
