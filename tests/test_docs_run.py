@@ -168,8 +168,10 @@ def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
     subprocess.run([*certificate, *pair], check=True, capture_output=True)
     block = block.replace("/etc/ssl/private/pay.example.com.key", str(tmp_path / "key.pem"))
     block = block.replace("/etc/ssl/pay.example.com.pem", str(tmp_path / "cert.pem"))
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in kinds)
     (tmp_path / "nginx.conf").write_text(
-        f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{block}}}\n"
+        f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{block}}}\n"
     )
 
     ran = subprocess.run(
@@ -196,7 +198,7 @@ def _run(page: str, folder: Path, replaced: dict[str, str], environment: dict[st
     output = folder / "said.txt"
     with output.open("w") as file:
         process = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-c", script],
+            ["bash", "-euc", script],
             cwd=folder,
             env=kept | environment | {"PATH": path},
             stdout=file,
