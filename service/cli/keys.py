@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from service.api.keys import Grant, create_key, list_keys, revoke_key, rotate_key
-from service.cli.output import AsJson, Msn, examples, opened, show_json, show_rows
+from service.cli.output import AsJson, Msn, examples, opened, progress, show_json, show_rows
 from service.kinds import Scope
 from service.store.tables import ApiKey
+from service.vault import load_master_keys, rewrap
 
 _DAYS = ["%Y-%m-%d"]
 
@@ -73,6 +74,39 @@ def rotate(
         key, plain = rotate_key(session, key_id, overlap=overlap, now=context.clock.now())
         row = _row(key)
     _show_once(row, plain, as_json=as_json)
+
+
+@app.command("rotate-master", epilog=examples("betalbar keys rotate-master"))
+def rotate_master(as_json: AsJson = False) -> None:
+    """Wrap every stored key anew, under the first of BETALBAR_MASTER_KEYS.
+
+    Put a new master key in front of the old ones, restart every process, then run this beside
+    them: it is done in small commits, and one that was stopped goes on where it was. When it has
+    ended, the old keys open nothing any more and can be left out at the next restart. A backup
+    from before still needs them.
+    """
+    with opened() as context, progress() as bar:
+        settings = context.settings
+        masters = load_master_keys(
+            settings.master_keys,
+            key_file=settings.key_file,
+            is_vipps_real=settings.is_vipps_real,
+        )
+        task = bar.add_task("Wrapping keys", total=None)
+        count = 0
+        for done in rewrap(context.database, masters):
+            count += done
+            bar.update(task, completed=count)
+    if as_json:
+        show_json({"rewrapped": count, "masterKeys": len(masters)})
+    else:
+        print(_rewrapped(count, len(masters)))
+
+
+def _rewrapped(count: int, masters: int) -> str:
+    said = f"{count} keys are wrapped anew." if count else "Every key is under the newest already."
+    others = " The older master keys can be left out now." if masters > 1 else ""
+    return said + others
 
 
 @app.command("list", epilog=examples("betalbar keys list --json"))
