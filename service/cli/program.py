@@ -19,6 +19,7 @@ from service.cli import (
     invoices,
     keys,
     reconciling,
+    retention,
     sales_units,
     serving,
     users,
@@ -67,6 +68,7 @@ app.command(epilog=examples("betalbar migrate"))(serving.migrate)
 app.command(epilog=examples("betalbar demo"))(demo.demo)
 app.command(epilog=examples("betalbar sandbox --port 8090 --file sandbox.db"))(serving.sandbox)
 app.command(epilog=examples("betalbar doctor"))(doctor.doctor)
+app.command(epilog=examples("betalbar retention"))(retention.retention)
 app.add_typer(keys.app, name="keys")
 app.add_typer(sales_units.app, name="sales-units")
 app.add_typer(users.app, name="users")

@@ -132,21 +132,3 @@ def _attempt(vault: Vault, row: sa.Row[Any]) -> AttemptResource:
         "answer": answer,
         "error": row.error,
     }
-
-
-def forget_attempts(session: Session, *, before: datetime, limit: int) -> int:
-    """Delete the oldest attempts made before an instant, so many at most; return how many.
-
-    What another process is deleting is left to it. The deliveries stay."""
-    oldest = (
-        sa.select(ATTEMPT.c.delivery_id, ATTEMPT.c.number)
-        .where(ATTEMPT.c.at < before)
-        .order_by(ATTEMPT.c.at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    named = sa.tuple_(ATTEMPT.c.delivery_id, ATTEMPT.c.number)
-    deleted = session.execute(
-        sa.delete(ATTEMPT).where(named.in_(oldest)).returning(ATTEMPT.c.number)
-    )
-    return len(deleted.all())

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 
@@ -9,6 +10,8 @@ class StoredAnswer(SQLModel, table=True):
     """The answer that the same key gets again, written with the effect itself."""
 
     __tablename__ = "stored_answer"
+    # What is older than it must be kept is found without reading the rest.
+    __table_args__ = (sa.Index("ix_stored_answer_created_at", "created_at"),)
 
     # Scope of a key: one sales unit, one route. A second request with the same
     # key waits on this row instead of acting twice.

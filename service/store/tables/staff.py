@@ -39,6 +39,8 @@ class StaffSession(SQLModel, table=True):
     """Somebody is signed in; only the cookie's hash is kept."""
 
     __tablename__ = "staff_session"
+    # What has ended is found without reading what has not.
+    __table_args__ = (sa.Index("ix_staff_session_ends_at", "ends_at"),)
 
     token_hash: bytes = Field(primary_key=True)
     user_id: str = Field(foreign_key="staff_user.id", index=True)

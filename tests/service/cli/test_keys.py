@@ -90,3 +90,11 @@ def test_keys_listed_as_a_table_show_every_id_whole(betalbar: Betalbar, tmp_path
     assert made["id"] in ended.out
     assert "ERP [prod]" in ended.out
     assert betalbar("keys", "list", "--msn", "999999").out.startswith("There is no API key")
+
+
+def test_rotate_master_says_how_many_keys_it_wrapped(betalbar: Betalbar) -> None:
+    """Beside one master key there is nothing to do, and that is said."""
+    ended = betalbar("keys", "rotate-master", "--json")
+
+    assert ended.code == 0
+    assert json.loads(ended.out) == {"rewrapped": 0, "masterKeys": 1}

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from service.clockwork.cleaning import AT_ONCE, Cleaner
-from service.outbox.delivery_log import forget_attempts
 from service.store.db import Database
-from service.store.tables import Attempt, Delivery
+from service.store.forgetting import forget_older
+from service.store.inserts import table_of
+from service.store.tables import Attempt, Delivery, StaffSession, StaffUser, StoredAnswer
+from tests.builders import MSN
 from tests.service.outbox.builders import NOW, ONLY_POSTGRESQL, Shop, a_shop
 from tests.service.outbox.working import claim_now
 
@@ -55,13 +57,56 @@ def test_clean_a_piece_at_a_time_oldest_first(database: Database) -> None:
     assert shop.all(Attempt) == []
 
 
+def _an_answer(key: str, made_at: datetime) -> StoredAnswer:
+    return StoredAnswer(
+        msn=MSN,
+        route="/v1/invoices",
+        key=key,
+        body_hash=b"",
+        status=201,
+        headers="{}",
+        body=b"",
+        created_at=made_at,
+    )
+
+
+def _a_session(number: int, ends_at: datetime) -> StaffSession:
+    return StaffSession(
+        token_hash=bytes([number]), user_id="usr_1", msn=MSN, seen_at=ends_at, ends_at=ends_at
+    )
+
+
+def test_clean_lets_answers_go_after_thirty_days_and_sessions_when_they_end(
+    database: Database,
+) -> None:
+    """The same key gets the same answer for thirty days; who is signed in stays so."""
+    shop = a_shop(database)
+    tick = timedelta(microseconds=1)
+    edge = NOW - timedelta(days=30)
+    user = StaffUser(
+        id="usr_1", login_lookup=b"", personal=b"", password_hash="", role="viewer", created_at=NOW
+    )
+    with database.transaction() as session:
+        session.add(user)
+        session.flush()
+        session.add_all([_an_answer("old", edge - tick), _an_answer("young", edge)])
+        session.add_all([_a_session(1, NOW - tick), _a_session(2, NOW)])
+
+    has_more = Cleaner(shop.context()).clean()
+
+    assert not has_more
+    assert [answer.key for answer in shop.all(StoredAnswer)] == ["young"]
+    assert [each.token_hash for each in shop.all(StaffSession)] == [bytes([2])]
+
+
 @ONLY_POSTGRESQL
 def test_clean_by_two_processes_at_once_shares_the_work(database: Database) -> None:
     """Two processes delete different pieces, and neither waits."""
     shop = _with_attempts(database, *(NOW - _KEPT - timedelta(seconds=n) for n in range(1, 7)))
 
     with database.transaction() as a, database.transaction() as b:
-        counts = [forget_attempts(each, before=NOW - _KEPT, limit=4) for each in (a, b)]
+        at = table_of(Attempt).c.at
+        counts = [forget_older(each, at, before=NOW - _KEPT, limit=4) for each in (a, b)]
 
     assert counts == [4, 2]
     assert shop.all(Attempt) == []

@@ -1,0 +1,24 @@
+"""`betalbar retention`: lets go, now, of what has been kept long enough."""
+
+from service.cli.output import AsJson, opened, progress, show_rows
+from service.clockwork.cleaning import clean_all, what_is_kept
+
+
+def retention(as_json: AsJson = False) -> None:
+    """Delete what has been kept long enough, in small commits beside a running service.
+
+    `serve` and `worker` do it by themselves, a little at a time; this does all of it now, and says
+    how much that was. Attempts of deliveries are kept for BETALBAR_ATTEMPTS_KEPT_DAYS, answers to
+    an Idempotency-Key for 30 days, sessions until they end. Invoices, their history, Vipps's
+    events and the feed are the books: they stay. A person is erased by DELETE /v1/customers/ID.
+    """
+    rows = []
+    with opened() as context, progress() as bar:
+        for kept in what_is_kept(context.settings):
+            task = bar.add_task(f"Deleting {kept.name}", total=None)
+            count = 0
+            for deleted in clean_all(context, kept):
+                count += deleted
+                bar.update(task, completed=count)
+            rows.append({"what": kept.name, "keptDays": kept.kept_for.days, "deleted": count})
+    show_rows(rows, as_json=as_json, empty="")
