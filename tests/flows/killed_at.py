@@ -19,11 +19,14 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+from sqlmodel import Session, SQLModel
 
 from service.commands import worker
 from service.group_commit import GroupCommit
 from service.inbox import receiver
+from service.ledger import posting
 from service.outbox import deliverer
+from service.store.tables import Act, StoredVippsEvent, Transition
 
 # Under this name a connection remembers that its transaction is the one.
 _MARK = "killed_at"
@@ -89,42 +92,42 @@ def _wrap(
     setattr(owner, name, awaited if inspect.iscoroutinefunction(real) else called)
 
 
-def after_writing(start: str) -> Arm:
-    """Die in the midst of a transaction, right after a statement that begins so."""
+def after_writing(model: type[SQLModel]) -> Arm:
+    """Die in the midst of a transaction, right after rows of this table are written."""
 
     def arm(doom: Doom) -> None:
-        _on_statement(start, lambda _connection, values: doom.strike(values))
+        _on_insert(model, lambda _connection, rows: doom.strike(rows))
 
     return arm
 
 
-def before_commit(start: str) -> Arm:
-    """Die when all of a transaction with such a statement is written, but for its commit."""
+def before_commit(model: type[SQLModel]) -> Arm:
+    """Die when all of a transaction with such rows is written, but for its commit."""
 
     def arm(doom: Doom) -> None:
-        _mark_transactions(start, doom)
+        _mark_transactions(model, doom)
         sa.event.listen(Engine, "commit", lambda connection: _die_if_marked(connection.info))
 
     return arm
 
 
-def after_commit(start: str) -> Arm:
-    """Die when a transaction with such a statement is committed and nobody knows of it yet."""
+def after_commit(model: type[SQLModel]) -> Arm:
+    """Die when a transaction with such rows is committed and nobody knows of it yet."""
 
     def arm(doom: Doom) -> None:
-        _mark_transactions(start, doom)
+        _mark_transactions(model, doom)
         # A connection goes back to its pool right after the commit.
         sa.event.listen(sa.pool.Pool, "checkin", lambda _, record: _die_if_marked(record.info))
 
     return arm
 
 
-def _mark_transactions(start: str, doom: Doom) -> None:
-    def mark(connection: sa.Connection, values: object) -> None:
-        if doom.is_due(values):
+def _mark_transactions(model: type[SQLModel], doom: Doom) -> None:
+    def mark(connection: sa.Connection, rows: object) -> None:
+        if doom.is_due(rows):
             connection.info[_MARK] = True
 
-    _on_statement(start, mark)
+    _on_insert(model, mark)
 
 
 def _die_if_marked(info: Mapping[str, Any]) -> None:
@@ -132,13 +135,17 @@ def _die_if_marked(info: Mapping[str, Any]) -> None:
         die()
 
 
-def _on_statement(start: str, react: Callable[[sa.Connection, object], None]) -> None:
-    @sa.event.listens_for(Engine, "after_cursor_execute")
-    def look(
-        connection: sa.Connection, _cursor: Any, statement: str, values: Any, _: Any, __: bool
-    ) -> None:
-        if statement.lstrip().startswith(start):
-            react(connection, values)
+def _on_insert(model: type[SQLModel], react: Callable[[sa.Connection, object], None]) -> None:
+    names = vars(posting)
+    real = names["insert_rows"]
+
+    @wraps(real)
+    def insert(session: Session, into: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
+        real(session, into, rows)
+        if into is model:
+            react(session.connection(), rows)
+
+    names["insert_rows"] = insert
 
 
 def once_sent(doom: Doom) -> None:
@@ -178,12 +185,12 @@ def _letter(_egress: object, _vault: object, letter: Any, **_: object) -> object
 POINTS: Mapping[str, Arm] = {
     "K1": before(receiver, "verify", _body),
     "K2": after(receiver, "verify", _body),
-    "K3": after_writing("INSERT INTO vipps_event"),
+    "K3": after_writing(StoredVippsEvent),
     "K4": after(GroupCommit, "submit", _report),
     "K5": before(worker, "run", _command),
-    "K6": before_commit("INSERT INTO transition"),
-    "K7": after_commit("INSERT INTO transition"),
-    "K8": after_commit("INSERT INTO act"),
+    "K6": before_commit(Transition),
+    "K7": after_commit(Transition),
+    "K8": after_commit(Act),
     "K9": once_sent,
     "K10": after(worker, "run", _command),
     "K12": after(deliverer, "post_signed", _letter),
