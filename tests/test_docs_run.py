@@ -33,8 +33,8 @@ BESIDE_A_SERVICE = {
     ],
     "how-to/go-live.md": [
         "All is well.",
-        "check-refunded   refunded",
-        "check-cancelled  cancelled",
+        "check-refunded refunded",
+        "check-cancelled cancelled",
     ],
     "how-to/nginx.md": ["All is well.", "answers 200"],
     "how-to/from-a-plugin.md": ["kept, from register", "Nothing differs."],
@@ -98,8 +98,9 @@ def test_page_beside_a_service_does_what_it_says(service: tuple[Served, Path], p
     one, folder = service
     replaced = {"http://127.0.0.1:8080": one.url, "bb_sandbox_...": one.key}
 
-    said = _run(page, folder, replaced, {"BETALBAR_PORT": one.url.rpartition(":")[2]})
+    told = _run(page, folder, replaced, {"BETALBAR_PORT": one.url.rpartition(":")[2]})
 
+    said = re.sub(" +", " ", told)  # a table's columns are as wide as what other pages left in it
     assert [text for text in BESIDE_A_SERVICE[page] if text not in said] == []
 
 
