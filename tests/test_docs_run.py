@@ -27,7 +27,7 @@ BESIDE_A_SERVICE = {
     "tutorial.md": [
         '"state":"pushed"',
         '"trigger":"authorize"',
-        "state         captured",
+        "state captured",
         "invoice.created my-first-invoice\ninvoice.pushed",
         "invoice.captured my-first-invoice",
     ],
