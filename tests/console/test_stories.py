@@ -171,7 +171,7 @@ def test_everything_is_reached_by_keyboard(office: Office, as_person: SignIn) ->
     page.keyboard.press("Escape")
     page.keyboard.press("g")
     page.keyboard.press("i")
-    expect(page.get_by_role("heading", name="Invoices")).to_be_visible()
+    expect(page.get_by_role("heading", name="Invoices", exact=True)).to_be_visible()
     for key in ("j", "j", "k"):
         page.keyboard.press(key)
     expect(page.get_by_role("link", name=first)).to_be_focused()
