@@ -151,18 +151,18 @@ def sandbox(
 
 def app_from_environment() -> Starlette:
     """Return the service for one process of several."""
-    settings = load_settings()
-    configure_logs(settings.log)
-    app = create_app(settings)
-    spare_the_collector()
-    return app
+    return _app(has_worker=True)
 
 
 def app_without_worker() -> Starlette:
     """Return the service for one process of several that only listen."""
+    return _app(has_worker=False)
+
+
+def _app(*, has_worker: bool) -> Starlette:
     settings = load_settings()
     configure_logs(settings.log)
-    app = create_app(settings, has_worker=False)
+    app = create_app(settings, has_worker=has_worker)
     spare_the_collector()
     return app
 

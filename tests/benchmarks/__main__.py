@@ -13,11 +13,9 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from tests.benchmarks import deliver, growth, memory, receive
+from tests.benchmarks import deliver, growth, memory, receive, send
 from tests.benchmarks.databases import KINDS
 from tests.benchmarks.figures import Figure, Rows
 from tests.benchmarks.load import LoadFailed, require_wrk
@@ -29,19 +27,13 @@ ROUNDS, QUICK_ROUNDS = 5, 2
 Measure = Callable[[], list[Figure]]
 
 
-def _run(name: str, rounds: int) -> list[Figure]:
-    module: Any = import_module(f"tests.benchmarks.{name}")
-    figures: list[Figure] = module.run(rounds)
-    return figures
-
-
 def _all(growth_to: int) -> Mapping[str, Measure]:
     sizes = (growth.SIZES[0], growth_to)
     beyond = growth_to > growth.SIZES[-1]
     return {
         "receive": partial(receive.run, ROUNDS),
         "deliver": partial(deliver.run, ROUNDS),
-        "send": partial(_run, "send", ROUNDS),
+        "send": partial(send.run, ROUNDS),
         # What is beyond a million is for the database that is meant for it.
         "growth": partial(
             growth.run, ROUNDS, sizes=sizes, kinds=("postgresql",) if beyond else KINDS
@@ -54,7 +46,7 @@ def _quick() -> Mapping[str, Measure]:
     return {
         "receive": partial(receive.run, QUICK_ROUNDS, seconds=1, is_quick=True),
         "deliver": partial(deliver.run, 1, ("sqlite",)),
-        "send": partial(_run, "send", 1),
+        "send": partial(send.run, 1),
         "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 5_000), kinds=("sqlite",)),
         "memory": partial(memory.run, 1, seconds=20),
     }
