@@ -7,8 +7,8 @@ CODE := service statemachine webhooks tests
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 	--no-strip-extras --generate-hashes --quiet --custom-compile-command 'make lock'
 
-# Two workers fill two cores; a test file stays with one worker, so that each starts its
-# PostgreSQL once and not once per test.
+# Two workers fill two cores. A test file stays with one worker, and the files in their order: a
+# folder's services are started once per worker, and stopped as soon as it goes on to the next.
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
@@ -26,7 +26,7 @@ demo: $(STAMP) ## Play a whole story in the terminal, in under a minute
 	$(BIN)/betalbar demo
 
 test: $(STAMP) ## Run every test
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 torture: $(STAMP) ## Run for hours: random histories, kills, and a feed that many write to
 	$(BIN)/python -m tests.torture --histories 100000 --kills 1000 --feed-events 100000

@@ -47,7 +47,7 @@ class Office:
         return str(made.json()["id"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """Serve a merchant's invoices, and let people of each role in."""
     merchant = FakeMerchant()

@@ -10,7 +10,7 @@ from tests.browser import page as page
 from tests.service.cli.test_serving import Served, served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Serve."""
     with served(tmp_path_factory.mktemp("contracts")) as one:

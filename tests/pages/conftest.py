@@ -11,7 +11,7 @@ from tests.browser import page as page
 from tests.pages.living import Living, living
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
     """Serve a merchant's invoices."""
     with living(tmp_path_factory.mktemp("pages")) as served:

@@ -43,7 +43,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def urls(shop: Living) -> dict[str, str]:
     """Make one invoice for each look that a page can have."""
     _, by_link = shop.bill(kid="1234566", dueDate="2031-12-01", orderLines=[_line("Windows")])

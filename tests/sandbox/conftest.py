@@ -14,7 +14,7 @@ from tests.sandbox import receiver as receivers
 _MSNS = count(200_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_url() -> Iterator[str]:
     """Serve one sandbox for all tests that leave its clock and its chaos alone."""
     with harness.sandbox() as caller:
@@ -50,7 +50,7 @@ def openapi() -> None:
         pytest.skip(conformance.HOW_TO_GET_THEM)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop_url() -> Iterator[str]:
     """Serve a merchant's own pages."""
     with phones.shop() as url:
