@@ -7,6 +7,18 @@ import asyncio
 import contextlib
 
 
+async def is_set_within(event: asyncio.Event, wait_s: float) -> bool:
+    """Wait for an event, but not for longer; tell whether it is set.
+
+    Not by `asyncio.wait_for`: until Python 3.12 it forgets that it was cancelled, if what it waits
+    for comes in the same moment, and a task that forgets it never ends.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await event.wait()
+    return event.is_set()
+
+
 class Signal:
     """One thing to be woken for; set from any thread, awaited by any number of tasks."""
 
@@ -46,8 +58,7 @@ class Listener:
 
     async def wait(self, timeout_s: float) -> None:
         """Return at the next signal, or when the time is up."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), timeout_s)
+        await is_set_within(self._event, timeout_s)
         self._event.clear()
 
     def close(self) -> None:

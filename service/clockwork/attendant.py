@@ -14,6 +14,7 @@ from service.errors import DatabaseAway
 from service.ledger.attending import attend, put_off
 from service.ledger.book import Book, write
 from service.store.tables import Invoice
+from service.wake import is_set_within
 
 # Enough for bursts at nine o'clock, little enough for one short transaction.
 AT_ONCE = 100
@@ -35,7 +36,7 @@ class Attendant:
         """Work until `stop` is set."""
         while not stop.is_set():
             if not await to_thread.run_sync(self.attend_due):
-                await _pause(stop)
+                await is_set_within(stop, LOOK_EVERY_S)
 
     def attend_due(self) -> bool:
         """Attend to what is due now; False where nothing was, or could be."""
@@ -98,10 +99,3 @@ def _due(context: Context) -> sa.Select[str]:
         .order_by(col(Invoice.attend_at))
         .limit(AT_ONCE)
     )
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
-    except TimeoutError:
-        return

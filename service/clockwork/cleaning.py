@@ -15,6 +15,7 @@ from service.settings import Settings
 from service.store.forgetting import forget_older
 from service.store.inserts import table_of
 from service.store.tables import Attempt, StaffSession, StoredAnswer
+from service.wake import is_set_within
 
 LOOK_EVERY_S = 300.0
 # A commit of some milliseconds, and a pause in which all others have the database: a log of
@@ -60,7 +61,7 @@ class Cleaner:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
         wait_s = _PAUSE_S
-        while not await _is_set_within(stop, wait_s):
+        while not await is_set_within(stop, wait_s):
             has_more = await to_thread.run_sync(self.clean)
             wait_s = _PAUSE_S if has_more else LOOK_EVERY_S
 
@@ -90,10 +91,3 @@ def clean_all(context: Context, kept: Kept) -> Iterator[int]:
     Whoever is stopped begins again with what is left. Raises: DatabaseAway."""
     while count := clean_some(context, kept):
         yield count
-
-
-async def _is_set_within(stop: asyncio.Event, wait_s: float) -> bool:
-    try:
-        return await asyncio.wait_for(stop.wait(), wait_s)
-    except TimeoutError:
-        return False

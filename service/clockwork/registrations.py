@@ -17,6 +17,7 @@ from service.errors import DatabaseAway, ServiceError
 from service.inbox.registering import delete_due, sync
 from service.store.tables import Registration, SalesUnit
 from service.vipps import VippsClient
+from service.wake import is_set_within
 
 LOOK_EVERY_S = 30.0
 EVERY = timedelta(days=1)
@@ -36,7 +37,7 @@ class RegistrationKeeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
-        while not await _is_set_within(stop, LOOK_EVERY_S):
+        while not await is_set_within(stop, LOOK_EVERY_S):
             try:
                 await self.look()
             except DatabaseAway:
@@ -115,13 +116,6 @@ class RegistrationKeeper:
                 col(Registration.delete_after) <= self._context.clock.now(),
             )
             return session.scalars(due.distinct()).all()
-
-
-async def _is_set_within(stop: asyncio.Event, wait_s: float) -> bool:
-    try:
-        return await asyncio.wait_for(stop.wait(), wait_s)
-    except TimeoutError:
-        return False
 
 
 def _due(session: Session, now: datetime) -> bool:

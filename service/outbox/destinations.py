@@ -66,9 +66,10 @@ class Destinations:
         entry = (visit.places_max, place)
         self._waiting.setdefault(address, deque()).append(entry)
         try:
-            await asyncio.wait_for(asyncio.shield(place), _WAIT_S)
+            async with asyncio.timeout(_WAIT_S):
+                await place
         except BaseException as error:
-            if place.done():
+            if place.done() and not place.cancelled():
                 self._free(address)
             else:
                 self._forget(address, entry)
@@ -87,7 +88,7 @@ class Destinations:
         self._held[address] -= 1
         for entry in self._waiting.get(address, ()):
             places_max, place = entry
-            if self._held[address] < places_max:
+            if self._held[address] < places_max and not place.done():
                 self._held[address] += 1
                 place.set_result(None)
                 self._forget(address, entry)

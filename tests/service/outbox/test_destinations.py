@@ -175,3 +175,29 @@ async def test_settle_turned_away_is_no_try(status: SubscriptionStatus, database
     assert (too_early, [d.id for d in again]) == ([], [d.id for d in first])
     assert (fares.status, fares.failures) == (status, 0)
     assert UNAVAILABLE.was_tried
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_visit_cancelled_as_its_place_comes_ends(steps: int) -> None:
+    """A stop that meets the moment in which a place gets free is not forgotten, nor is the place."""
+    destinations, entered = Destinations(), list[str]()
+
+    async def visit(who: str) -> None:
+        async with destinations.visit("shop.example:443", places_max=1):
+            await destinations.arrive("shop.example:443", "192.0.2.1")
+            entered.append(who)
+            await asyncio.Event().wait()
+
+    first = asyncio.create_task(visit("first"))
+    await until(lambda: entered == ["first"])
+    second = asyncio.create_task(visit("second"))
+    await asyncio.sleep(0)
+    first.cancel()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    second.cancel()
+    done, _ = await asyncio.wait([second], timeout=0.5)
+
+    assert [each.cancelled() for each in done] == [True]
+    async with destinations.visit("shop.example:443", places_max=1):
+        pass
