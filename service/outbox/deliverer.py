@@ -134,12 +134,14 @@ class Deliverer:
             log.exception("delivery_failed", delivery=delivery.id)
             self._places.give_up(delivery)
         else:
-            self._sent.append(Sent(delivery, reply, at))
+            sent = Sent(delivery, reply, at)
+            self._sent.append(sent)
             is_well = reply.is_accepted and reply.latency_ms < SLOW_S * 1000
             self._places.answered(delivery, is_well=is_well)
+            if sent.is_urgent:
+                self._stirred.set()
         finally:
             self._start()
-            self._stirred.set()
 
     async def _settle(self, *, with_troubled: bool) -> None:
         """Store what has been answered; while the database is away, keep it."""
@@ -191,7 +193,7 @@ class Deliverer:
 
     async def _rest(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(TROUBLED_S if self._sent else LOOK_S):
+            async with asyncio.timeout(TROUBLED_S if self._sent or self._sending else LOOK_S):
                 await self._stirred.wait()
 
     async def _gather(self) -> None:
