@@ -7,6 +7,7 @@ one invoice in one batch follow each other as they would in two.
 
 from collections.abc import Mapping, Sequence
 
+from service.kinds import CommandKind
 from service.ledger.book import Book
 from service.ledger.consequences import after_verdict, flag
 from service.ledger.payments import was_made
@@ -154,7 +155,8 @@ def _apply(
         invoice.authorized_at = row["occurred_at"]
     if decision.trigger is Trigger.PUSH:
         payment.has_pushed = True
-        invoice.problem = None
+    if invoice.problem is not None and invoice.problem["command"] == CommandKind.CREATE_PAYMENT:
+        invoice.problem = None  # that Vipps could not be asked, which it was
     book.move(invoice, decision, _evidence(row, payment))
 
 

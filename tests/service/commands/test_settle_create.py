@@ -136,6 +136,20 @@ def test_unclear_answer_asks_again_with_the_same_key_and_shows_it(
     assert (desk.invoice().problem, desk.invoice().state) == (None, "pushed")
 
 
+def test_silence_is_no_problem_any_more_once_the_customer_has_said_no(database: Database) -> None:
+    """What could not be asked was asked: nothing says that it is tried again."""
+    desk, one = _a_create(database)
+    vipps = VippsPayment()
+    vipps.happens("CREATED")
+
+    settled(desk, ran(desk, one, an_answer(None)))
+    shown = _problem(desk)
+    desk.report(vipps.happens("ABORTED"))
+
+    assert "tried again" in shown["detail"]
+    assert (desk.invoice().state, desk.invoice().problem) == ("aborted", None)
+
+
 @pytest.mark.parametrize(("status", "code"), [(409, None), (409, "4020"), (409, "4150")])
 def test_conflict_about_our_own_payment_adopts_it(
     database: Database, status: int, code: str | None

@@ -179,7 +179,7 @@ async def test_settle_turned_away_is_no_try(status: SubscriptionStatus, database
 
 @pytest.mark.parametrize("steps", range(6))
 async def test_visit_cancelled_as_its_place_comes_ends(steps: int) -> None:
-    """A stop that meets the moment in which a place gets free is not forgotten, nor is the place."""
+    """A stop in the moment in which a place gets free is not forgotten, nor is the place."""
     destinations, entered = Destinations(), list[str]()
 
     async def visit(who: str) -> None:
