@@ -43,9 +43,15 @@ class _Waiting(Generic[Item, Result]):
 class GroupCommit(Generic[Item, Result]):
     """Gathers items and commits them in batches, in the order of arrival."""
 
-    def __init__(self, commit: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        batch_max: int = BATCH_MAX,
+    ) -> None:
         """`commit` stores a batch in one transaction, on a worker thread, and answers in order."""
         self._commit = commit
+        self._batch_max = batch_max
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._is_flushing = False
         self._flusher: asyncio.Task[None] | None = None
@@ -72,7 +78,7 @@ class GroupCommit(Generic[Item, Result]):
     async def _flush(self) -> None:
         try:
             while self._queue:
-                size = min(BATCH_MAX, len(self._queue))
+                size = min(self._batch_max, len(self._queue))
                 await self._store([self._queue.popleft() for _ in range(size)])
         finally:
             self._is_flushing = False

@@ -13,7 +13,7 @@ from service.errors import Conflict
 from service.ids import new_id
 from service.kinds import Scope
 from service.settings import LIFETIME_S, Settings
-from service.store.inserts import insert_or_leave
+from service.store.statements import insert_or_leave
 from service.store.tables import ApiKey, BrokerPosition, Fanout, Feed, Registration, SalesUnit
 from service.vault import Vault
 

@@ -46,7 +46,7 @@ service.awaiting          | context                                    | anyio
 service.group_commit      | errors                                     | anyio structlog
 service.schedule          | settings                                   |
 
-service.vipps             | clock errors kinds webhooks                | httpx orjson
+service.vipps             | clock errors kinds webhooks                | aiohttp httpx httpx_aiohttp orjson
 service.outbox.destinations |                                          |
 service.outbox.vetted     | outbox.destinations webhooks               | aiohttp anyio
 service.outbox.egress     | outbox.destinations outbox.vetted webhooks | aiohttp certifi yarl
@@ -68,7 +68,7 @@ service.clockwork         | BASE inbox.registering ledger outbox vipps        | 
 
 service.documents         | BASE ledger                                | anyio segno starlette
 service.broker            | BASE                                       | anyio nats nkeys orjson sqlalchemy sqlmodel structlog
-service.api               | BASE audit awaiting broker documents events events.shapes feed ledger metrics outbox outbox.egress shapes vipps statemachine webhooks | anyio limits orjson pydantic sqlalchemy sqlmodel starlette structlog
+service.api               | BASE audit awaiting broker documents events events.shapes feed group_commit ledger metrics outbox outbox.egress shapes vipps statemachine webhooks | anyio limits orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit inbox inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
 service.app               | BASE api broker clockwork commands console inbox inbox.registering logs outbox outbox.egress pages sandbox staff stopping units vipps | anyio sqlalchemy starlette structlog

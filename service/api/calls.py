@@ -12,6 +12,7 @@ from starlette.responses import Response
 from service.api.answers import Answer
 from service.api.auth import Caller
 from service.api.query import Query
+from service.api.writing import Writes
 from service.context import Context
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ class Call:
     caller: Caller
     request: Request
     query: Query
+    writes: Writes
 
     @property
     def path_part(self) -> str:

@@ -19,7 +19,8 @@ from sqlmodel import Session, col
 from service.api.answers import Answer
 from service.errors import Conflict, FieldError, InvalidInput
 from service.ledger.people import box_of, open_sealed
-from service.store.inserts import upsert_into
+from service.store.inserts import table_of
+from service.store.statements import insert_or_leave
 from service.store.tables import Customer, StoredAnswer
 from service.vault import SealBroken, Vault
 
@@ -104,15 +105,18 @@ def keep_answer(
     An answer that shows a customer is sealed with that person's key, and goes when they do."""
     customer = session.get(Customer, answer.customer_id) if answer.customer_id else None
     box = box_of(customer, vault) if customer else None
-    kept = sa.update(StoredAnswer).where(*_is(claim))
     session.execute(
-        kept.values(
-            status=answer.status,
-            headers=orjson.dumps(dict(answer.headers)).decode(),
-            body=(box or vault).seal(answer.body, place=claim.place),
-            customer_id=answer.customer_id if box else None,
-            busy_until=busy_until,
-        )
+        _KEEP,
+        {
+            "of_msn": claim.msn,
+            "of_route": claim.route,
+            "of_key": claim.key,
+            "status": answer.status,
+            "headers": orjson.dumps(dict(answer.headers)).decode(),
+            "body": (box or vault).seal(answer.body, place=claim.place),
+            "customer_id": answer.customer_id if box else None,
+            "busy_until": busy_until,
+        },
     )
 
 
@@ -133,9 +137,24 @@ def _insert(session: Session, claim: Claim, now: datetime, busy_until: datetime 
         "created_at": now,
         "busy_until": busy_until,
     }
-    insert = upsert_into(session, StoredAnswer)
-    taken = insert.values(row).on_conflict_do_nothing().returning(col(StoredAnswer.key))
-    return session.execute(taken).first() is not None
+    return insert_or_leave(session, StoredAnswer, row)
+
+
+_STORED = table_of(StoredAnswer)
+_KEEP = (
+    sa.update(_STORED)
+    .where(
+        _STORED.c.msn == sa.bindparam("of_msn"),
+        _STORED.c.route == sa.bindparam("of_route"),
+        _STORED.c.key == sa.bindparam("of_key"),
+    )
+    .values(
+        {
+            name: sa.bindparam(name)
+            for name in ("status", "headers", "body", "customer_id", "busy_until")
+        }
+    )
+)
 
 
 def _named(claim: Claim) -> sa.Select[StoredAnswer]:

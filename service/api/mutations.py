@@ -77,7 +77,7 @@ async def perform(call: Call, mutation: Mutation, work: Work) -> Answer:
 
     Raises: what `work` raises, with nothing changed."""
     context, wait_s = call.context, mutation.wait_s
-    effect = await to_thread.run_sync(_commit, context, mutation, work)
+    effect = await call.writes.run(partial(_once, context, mutation, work))
     if effect.watch is None or not wait_s:
         return effect.answer
     is_settled = await until_settled(context, effect.watch, wait_s=wait_s)
@@ -135,22 +135,18 @@ def _forget(call: Call, mutation: Mutation) -> None:
             forget_key(session, mutation.claim)
 
 
-def _commit(context: Context, mutation: Mutation, work: Work) -> Effect:
-    now = context.clock.now()
-    claim, busy_until = mutation.claim, now + timedelta(seconds=mutation.wait_s) + _GRACE
-    with context.database.transaction() as session:
-        if claim is not None:
-            stored = claim_key(session, context.vault, claim, now=now, busy_until=None)
-            if stored is not None:
-                return Effect(stored)
-        effect = work(session)
-        if claim is not None:
-            is_waiting = effect.watch is not None and mutation.wait_s > 0
-            until = busy_until if is_waiting else None
-            keep_answer(session, context.vault, claim, effect.answer, busy_until=until)
-    context.wake.commands.set()
-    context.wake.events.set()
-    context.wake.deliveries.set()
+def _once(context: Context, mutation: Mutation, work: Work, session: Session) -> Effect:
+    """Do the work, or return what it was answered when it was done."""
+    now, claim = context.clock.now(), mutation.claim
+    if claim is not None:
+        stored = claim_key(session, context.vault, claim, now=now, busy_until=None)
+        if stored is not None:
+            return Effect(stored)
+    effect = work(session)
+    if claim is not None:
+        is_waiting = effect.watch is not None and mutation.wait_s > 0
+        until = now + timedelta(seconds=mutation.wait_s) + _GRACE if is_waiting else None
+        keep_answer(session, context.vault, claim, effect.answer, busy_until=until)
     return effect
 
 

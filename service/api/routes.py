@@ -27,6 +27,7 @@ from service.api.metrics import metrics
 from service.api.rates import KeyRates
 from service.api.routing import answer_http_error, keyed_route, open_route
 from service.api.running import Running
+from service.api.writing import Writes
 from service.context import Context
 from service.feed.watch import FeedWatch
 
@@ -36,6 +37,7 @@ ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
 def api_routes(context: Context, running: Running) -> list[BaseRoute]:
     """Return the routes; everything under `/v1` asks for an API key."""
     watch, rates = FeedWatch(context), KeyRates(context.settings.key_calls_per_minute)
+    writes = Writes(context)
     running.at_stop.append(watch.end_all)
     addresses = {
         **_addresses(),
@@ -46,7 +48,7 @@ def api_routes(context: Context, running: Running) -> list[BaseRoute]:
     contracts = contract_handlers(context.settings.base_url)
     return [
         *(
-            keyed_route(context, path, handlers, rates=rates)
+            keyed_route(context, path, handlers, rates=rates, writes=writes)
             for path, handlers in addresses.items()
         ),
         open_route("/healthz", healthz),

@@ -17,6 +17,7 @@ from service.api.contract.table import OPERATIONS, scope_of
 from service.api.problems import http_problem_response, kind_of, problem_response
 from service.api.query import Query
 from service.api.rates import KeyRates
+from service.api.writing import Writes
 from service.context import Context
 from service.ids import new_id
 
@@ -24,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 def keyed_route(
-    context: Context, path: str, handlers: Mapping[str, Handler], *, rates: KeyRates
+    context: Context, path: str, handlers: Mapping[str, Handler], *, rates: KeyRates, writes: Writes
 ) -> Route:
     """Return the route of one address, its handlers by method, for callers with a key.
 
@@ -38,7 +39,7 @@ def keyed_route(
         operation, handler = served[method]
         caller.require(scope_of(method, operation))
         query = Query(request, *operation.query_names)
-        return await handler(Call(context, caller, request, query))
+        return await handler(Call(context, caller, request, query, writes))
 
     return _route(path, list(handlers), answer)
 

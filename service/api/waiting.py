@@ -11,6 +11,8 @@ from service.awaiting import first_true
 from service.context import Context
 from service.kinds import CommandKind
 from service.ledger.loaded import LIVE_PAYMENT_STATES
+from service.store.inserts import table_of
+from service.store.statements import Selection, listed
 from service.store.tables import (
     OPEN_STATUSES,
     Command,
@@ -22,6 +24,18 @@ from service.store.tables import (
 
 # The two that change nothing a merchant waits for.
 _BESIDE = (CommandKind.READ_PAYMENT, CommandKind.ATTACH_CATEGORY)
+
+_command, _payment = table_of(Command).c, table_of(Payment).c
+_UNDER_WAY = Selection(
+    (_command.id,),
+    key=_command.invoice_id,
+    also=f"status IN {listed(OPEN_STATUSES)} AND kind NOT IN {listed(_BESIDE)}",
+)
+_BEING_REPLACED = Selection(
+    (_payment.id,),
+    key=_payment.invoice_id,
+    also=f"state IN {listed(LIVE_PAYMENT_STATES)} AND replacement_flow IS NOT NULL",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +75,11 @@ def _is_settled(context: Context, watch: Watch) -> bool:
 
 
 def _has_command(session: Session, invoice_id: str) -> bool:
-    open_ones = sa.select(col(Command.id)).where(
-        col(Command.invoice_id) == invoice_id,
-        col(Command.status).in_(OPEN_STATUSES),
-        col(Command.kind).not_in(_BESIDE),
-    )
-    return session.execute(open_ones.limit(1)).first() is not None
+    return bool(_UNDER_WAY.rows(session, [invoice_id]))
 
 
 def _is_being_replaced(session: Session, invoice_id: str) -> bool:
-    replaced = sa.select(col(Payment.id)).where(
-        col(Payment.invoice_id) == invoice_id,
-        col(Payment.state).in_(LIVE_PAYMENT_STATES),
-        col(Payment.replacement_flow).is_not(None),
-    )
-    return session.execute(replaced.limit(1)).first() is not None
+    return bool(_BEING_REPLACED.rows(session, [invoice_id]))
 
 
 def _has_failed(session: Session, watch: Watch) -> bool:

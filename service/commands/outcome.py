@@ -1,45 +1,64 @@
 """Writing what became of commands: their rows, their tries, and what merchants see of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from service.commands.claim import Claimed
 from service.commands.run import Ran
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger.book import Book
 from service.ledger.resource import rfc3339
 from service.store.inserts import table_of
+from service.store.statements import Selection, update_rows
 from service.store.tables import Command, CommandAttempt, CommandStatus, InvoiceRecord, SalesUnit
 from service.vipps import Then
 from service.vipps.problem_texts import problem_text
 
+_command, _attempt = table_of(Command), table_of(CommandAttempt)
+_LEASES = Selection(
+    (_command.c.id, _command.c.lease),
+    key=_command.c.id,
+    also=f"status = '{CommandStatus.RUNNING}'",
+    sort=_command.c.id,
+    is_locked=True,
+)
 
-def still_ours(book: Book, claimed: Claimed) -> bool:
-    """Take the command's row; False where its lease ran out and another worker has it."""
-    column = table_of(Command).c
-    found = book.session.execute(
-        sa.select(column.lease, column.status).where(column.id == claimed.id).with_for_update()
-    ).one()
-    return bool(found.lease == claimed.lease and found.status == CommandStatus.RUNNING)
+
+def leases_now(book: Book, batch: Sequence[Ran]) -> Mapping[str, str]:
+    """Take the commands' rows; return each one's lease, which may be another worker's by now."""
+    rows = _LEASES.rows(book.session, sorted({ran.claimed.id for ran in batch}))
+    return {row["id"]: row["lease"] for row in rows}
 
 
-def write_attempt(book: Book, ran: Ran) -> None:
-    """Note what one try gave."""
-    table = table_of(CommandAttempt)
+def write_attempts(book: Book, batch: Sequence[Ran]) -> None:
+    """Note what each try gave."""
     book.session.execute(
-        sa.update(table)
-        .where(table.c.command_id == ran.claimed.id, table.c.number == ran.claimed.attempt)
-        .values(
-            latency_ms=ran.answer.latency_ms,
-            status=ran.answer.status,
-            code=ran.answer.code,
-            trace_id=ran.answer.trace_id,
-        )
+        _WRITE_ATTEMPT,
+        [
+            {
+                "of_command": ran.claimed.id,
+                "of_number": ran.claimed.attempt,
+                "latency_ms": ran.answer.latency_ms,
+                "status": ran.answer.status,
+                "code": ran.answer.code,
+                "trace_id": ran.answer.trace_id,
+            }
+            for ran in batch
+        ],
     )
+
+
+_WRITE_ATTEMPT = (
+    sa.update(_attempt)
+    .where(
+        _attempt.c.command_id == sa.bindparam("of_command"),
+        _attempt.c.number == sa.bindparam("of_number"),
+    )
+    .values({name: sa.bindparam(name) for name in ("latency_ms", "status", "code", "trace_id")})
+)
 
 
 def close(book: Book, ran: Ran, status: CommandStatus) -> None:
@@ -79,8 +98,7 @@ def _another_read_waits(book: Book, ran: Ran) -> bool:
 
 
 def _set(book: Book, ran: Ran, **values: Any) -> None:
-    table = table_of(Command)
-    book.session.execute(sa.update(table).where(table.c.id == ran.claimed.id).values(**values))
+    update_rows(book.session, Command, {ran.claimed.id: values})
 
 
 def _answer(ran: Ran) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import compress
 
 from service.commands.creating import (
     ask_anew,
@@ -16,9 +17,9 @@ from service.commands.outcome import (
     clear_problem,
     close,
     hold_or_release,
+    leases_now,
     show_problem,
-    still_ours,
-    write_attempt,
+    write_attempts,
 )
 from service.commands.run import Ran, Reading
 from service.kinds import CommandKind
@@ -47,16 +48,18 @@ _EVENT_OF = {
 def settle(book: Book, batch: Sequence[Ran]) -> list[bool]:
     """Settle each command; False where its lease had passed to another worker."""
     book.load(ran.claimed.invoice_id for ran in batch)
-    are_ours = [_settle_one(book, ran) for ran in batch]
-    hold_or_release(book, [ran for ran, is_ours in zip(batch, are_ours, strict=True) if is_ours])
+    write_attempts(book, batch)
+    leases = leases_now(book, batch)
+    are_ours = [leases.get(ran.claimed.id) == ran.claimed.lease for ran in batch]
+    ours = list(compress(batch, are_ours))
+    for ran in ours:
+        _settle_one(book, ran)
+    hold_or_release(book, ours)
     return are_ours
 
 
-def _settle_one(book: Book, ran: Ran) -> bool:
+def _settle_one(book: Book, ran: Ran) -> None:
     claimed = ran.claimed
-    write_attempt(book, ran)
-    if not still_ours(book, claimed):
-        return False
     invoice = book.invoice(claimed.invoice_id)
     payment = next(p for p in book.payments(invoice) if p.id == claimed.payment_id)
     if ran.reading is not None and not _is_strangers(ran, ran.reading):
@@ -71,7 +74,6 @@ def _settle_one(book: Book, ran: Ran) -> bool:
             userinfo=reading.userinfo,
         )
     _THEN[ran.verdict.then](book, ran, invoice, payment)
-    return True
 
 
 def _is_strangers(ran: Ran, reading: Reading) -> bool:

@@ -19,6 +19,7 @@ LIVE_PAYMENT_STATES = (PaymentState.REQUESTED, PaymentState.CREATED)
 
 _invoice, _payment = table_of(Invoice).c, table_of(Payment).c
 _LOCKED = Selection(tuple(_invoice), key=_invoice.id, sort=_invoice.id, is_locked=True)
+_NAMED = Selection((_invoice.id,), key=_invoice.reference, equal=(_invoice.msn,))
 _CHAIN = Selection(tuple(_payment), key=_payment.invoice_id, sort=_payment.attempt)
 
 
@@ -62,10 +63,7 @@ class Loaded:
 
     def find(self, msn: str, reference: str) -> str | None:
         """Return the id of the invoice with this reference, if there is one."""
-        named = sa.select(col(Invoice.id)).where(
-            col(Invoice.msn) == msn, col(Invoice.reference) == reference
-        )
-        return self.session.execute(named).scalar()
+        return next((row["id"] for row in _NAMED.rows(self.session, [reference], msn)), None)
 
     def state_of(self, invoice_id: str) -> str:
         """Return the state of an invoice that is neither loaded nor locked for it."""

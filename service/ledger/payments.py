@@ -12,7 +12,7 @@ from service.kinds import CommandKind
 from service.ledger import people
 from service.ledger.book import Book
 from service.ledger.resource import page_url
-from service.store.inserts import insert_or_leave
+from service.store.statements import insert_or_leave
 from service.store.tables import InvoiceRecord, PaymentRecord, ReferenceClaim
 from service.vipps.bodies import PaymentRequest, UserFlow, create_payment_body, payment_expires_at
 from statemachine import PaymentState
@@ -85,7 +85,8 @@ def expires_at_if_made_now(book: Book, invoice: InvoiceRecord, user_flow: str) -
 def claim_reference(session: Session, msn: str, reference: str, invoice_id: str) -> bool:
     """Take a name in the sales unit's one namespace; False where another invoice has it."""
     row = {"msn": msn, "reference": reference, "invoice_id": invoice_id}
-    insert_or_leave(session, ReferenceClaim, row)
+    if insert_or_leave(session, ReferenceClaim, row):
+        return True
     owner = sa.select(col(ReferenceClaim.invoice_id)).where(
         col(ReferenceClaim.msn) == msn, col(ReferenceClaim.reference) == reference
     )

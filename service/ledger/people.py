@@ -13,7 +13,8 @@ from service.ids import new_id
 from service.ledger.book import Book
 from service.ledger.resource import rfc3339
 from service.ledger.types import NewInvoice
-from service.store.inserts import insert_or_leave
+from service.store.inserts import table_of
+from service.store.statements import Selection, insert_or_leave
 from service.store.tables import Customer, InvoiceRecord, Withdrawal
 from service.vault import Box, SealBroken, Vault
 
@@ -119,11 +120,18 @@ def is_withdrawn(customer: Customer) -> bool:
 
 def by_phone(book: Book, msn: str, phone_number: str) -> Customer | None:
     """Return the customer with this number; the same number is always the same one."""
-    lookup = book.vault.phone_lookup(msn, phone_number)
-    named = sa.select(Customer).where(
-        col(Customer.msn) == msn, col(Customer.phone_lookup) == lookup
-    )
-    return book.session.scalars(named).one_or_none()
+    given = {"of_msn": msn, "lookup": book.vault.phone_lookup(msn, phone_number)}
+    return book.session.scalars(_BY_PHONE, given).one_or_none()
+
+
+_BY_PHONE = sa.select(Customer).where(
+    col(Customer.msn) == sa.bindparam("of_msn"),
+    col(Customer.phone_lookup) == sa.bindparam("lookup"),
+)
+_withdrawal = table_of(Withdrawal).c
+_WITHDRAWN = Selection(
+    (_withdrawal.withdrawn_at,), key=_withdrawal.msn, equal=(_withdrawal.phone_lookup,)
+)
 
 
 def by_sub(book: Book, msn: str, sub: str) -> Customer | None:
@@ -153,17 +161,13 @@ def add_customer(
 
     Who has withdrawn before, and was erased since, has still withdrawn."""
     lookup = book.vault.phone_lookup(msn, phone_number)
-    withdrawal = book.session.get(Withdrawal, (msn, lookup))
-    if withdrawal is not None:
-        consent = {"withdrawnAt": rfc3339(withdrawal.withdrawn_at) or ""}
+    for withdrawal in _WITHDRAWN.rows(book.session, [msn], lookup):
+        consent = {"withdrawnAt": rfc3339(withdrawal["withdrawn_at"]) or ""}
     # Two requests at once may both find nobody; the index lets one in, both read it.
     insert_or_leave(
         book.session, Customer, _new_row(book, msn, phone_number) | {"consent": consent}
     )
-    named = sa.select(Customer).where(
-        col(Customer.msn) == msn, col(Customer.phone_lookup) == lookup
-    )
-    return book.session.scalars(named).one()
+    return book.session.scalars(_BY_PHONE, {"of_msn": msn, "lookup": lookup}).one()
 
 
 def know(book: Book, customer: Customer, **told: str | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlmodel import Session
 
 from service.store.inserts import table_of
-from service.store.statements import Selection
+from service.store.statements import Selection, listed
 from service.store.tables import PaymentRecord, StoredVippsEvent
 from statemachine import Outcome, Twin
 
@@ -32,7 +32,7 @@ _SAID = Selection(
     _COLUMNS,
     key=_column.reference,
     equal=(_column.msn,),
-    also=f"outcome NOT IN ({', '.join(repr(str(outcome)) for outcome in _NO_PRECEDENT)})",
+    also=f"outcome NOT IN {listed(_NO_PRECEDENT)}",
 )
 
 

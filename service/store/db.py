@@ -11,8 +11,8 @@ invoices by id, then the feed. Readers see one state: REPEATABLE READ, read only
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import orjson
@@ -23,6 +23,7 @@ from sqlalchemy.engine import Engine
 from sqlmodel import Session
 
 from service.errors import DatabaseAway
+from service.store.turns import TooLong, Turns
 
 # A merchant's request waits at most this long for the writing connection; Vipps waits
 # 10 s for its answer, and a late 503 is worth less than an early one.
@@ -37,6 +38,9 @@ _SQLITE_PRAGMAS = (
 )
 
 LOCK_TIMEOUT_MS = 8000
+
+_SQLITE_READERS = 4
+_POSTGRES_CONNECTIONS = 12
 
 _OF_SQLALCHEMY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 # The statements of the hot path go to the driver itself (service/store/statements.py).
@@ -54,6 +58,10 @@ _POSTGRES_OPTIONS = (
 )
 
 
+# Opens one part of a transaction that several share.
+Part = Callable[[], AbstractContextManager[Session]]
+
+
 class Database:
     """One database, reached through a writing and a reading side."""
 
@@ -63,13 +71,15 @@ class Database:
         if self.is_sqlite:
             writing, reading = _SQLITE_PRAGMAS, (*_SQLITE_PRAGMAS, "PRAGMA query_only=ON")
             self._writer = _sqlite_engine(url, writing, begin="BEGIN IMMEDIATE", pool_size=1)
-            self._reader = _sqlite_engine(url, reading, begin="BEGIN", pool_size=4)
+            self._reader = _sqlite_engine(url, reading, begin="BEGIN", pool_size=_SQLITE_READERS)
+            self._writing, self._reading = Turns(1), Turns(_SQLITE_READERS)
         else:
             self._writer = _postgres_engine(url)
             # An invoice and its payments are read by two statements: they must agree.
             self._reader = self._writer.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
+            self._writing = self._reading = Turns(_POSTGRES_CONNECTIONS)
 
     @contextmanager
     def migration(self) -> Iterator[sa.Connection]:
@@ -93,15 +103,23 @@ class Database:
         """Run a writing transaction: committed at the end, rolled back by any error.
 
         Raises: DatabaseAway, where nothing could be stored."""
-        with _border(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with _border(), self._writing.turn(BUSY_TIMEOUT_S), _session(self._writer) as session:
             yield session
+
+    @contextmanager
+    def shared_transaction(self) -> Iterator[Part]:
+        """Run a writing transaction of several parts, each undone alone by its own error.
+
+        What it yields opens a part; all are committed at the end. Raises: DatabaseAway."""
+        with _border(), self._writing.turn(BUSY_TIMEOUT_S), self._writer.begin() as connection:
+            yield lambda: _part(connection)
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
         """Run a reading transaction over one state of the database.
 
         Raises: DatabaseAway, where nothing could be read."""
-        with _border(), Session(self._reader, expire_on_commit=False) as session, session.begin():
+        with _border(), self._reading.turn(BUSY_TIMEOUT_S), _session(self._reader) as session:
             yield session
 
     def dispose(self) -> None:
@@ -117,12 +135,32 @@ def _border() -> Iterator[None]:
     What we did wrong (IntegrityError, ProgrammingError) stays what it is."""
     try:
         yield
-    except (*_OF_SQLALCHEMY, *_OF_THE_DRIVERS) as error:
+    except (*_OF_SQLALCHEMY, *_OF_THE_DRIVERS, TooLong) as error:
         raise DatabaseAway from error
     except exc.DBAPIError as error:
         if error.connection_invalidated:
             raise DatabaseAway from error
         raise
+
+
+@event.listens_for(Session, "loaded_as_persistent")
+def _keep(session: Any, loaded: Any) -> None:
+    # A session forgets what nobody else holds, and would read it again: a customer five times.
+    session.info.setdefault("loaded", []).append(loaded)
+
+
+@contextmanager
+def _session(engine: Engine) -> Iterator[Session]:
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def _part(connection: sa.Connection) -> Iterator[Session]:
+    """Run a part of a transaction, undone by its own error. Raises: DatabaseAway."""
+    part = Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+    with _border(), part as session, session.begin():
+        yield session
 
 
 @contextmanager
@@ -170,7 +208,7 @@ def _postgres_engine(url: str) -> Engine:
     return sa.create_engine(
         sa.make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=8,
-        max_overflow=4,
+        max_overflow=_POSTGRES_CONNECTIONS - 8,
         pool_timeout=BUSY_TIMEOUT_S,
         # A server that was restarted must cost nobody an answer but those in flight.
         pool_pre_ping=True,

@@ -1,8 +1,5 @@
 """Inserts that leave a row alone which is there already, on both databases."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
@@ -21,10 +18,3 @@ def upsert_into(session: Session, model: type[SQLModel]) -> UpsertInsert:
     if session.get_bind().dialect.name == "sqlite":
         return sqlite.insert(table_of(model))
     return postgresql.insert(table_of(model))
-
-
-def insert_or_leave(session: Session, model: type[SQLModel], row: Mapping[str, Any]) -> None:
-    """Insert a row unless one of its unique keys is taken; then change nothing.
-
-    A transaction that has taken the key and is still open is waited for."""
-    session.execute(upsert_into(session, model).values(**row).on_conflict_do_nothing())

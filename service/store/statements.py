@@ -67,20 +67,29 @@ def upsert_rows(
     rows: Sequence[Mapping[str, Any]],
     *,
     conflict: str,
-) -> None:
+) -> int:
     """Insert rows; what becomes of one that is there already, `conflict` says in SQL.
 
-    `{least}` in it is the smaller of two values, in the database's own words."""
+    `{least}` in it is the smaller of two values, in the database's own words. Returns how many
+    rows were written."""
     if not rows:
-        return
+        return 0
     if _is_sqlite(session):
         statement, tuples = _sqlite_insert(model)
         text = f"{statement} {conflict.format(least='min')}"
-        _driver(session).executemany(text, [tuples(row) for row in rows])
-        return
+        written = _driver(session).executemany(text, [tuples(row) for row in rows])
+        return int(written.rowcount)
     statement, tuples = _postgres_insert(model)
     text = f"{statement} {conflict.format(least='least')}"
-    _driver(session).execute(text, (_json_rows([tuples(row) for row in rows]),))
+    written = _driver(session).execute(text, (_json_rows([tuples(row) for row in rows]),))
+    return int(written.rowcount)
+
+
+def insert_or_leave(session: Session, model: type[SQLModel], row: Mapping[str, Any]) -> bool:
+    """Insert a row unless one of its unique keys is taken; then change nothing, and say False.
+
+    A transaction that has taken the key and is still open is waited for."""
+    return upsert_rows(session, model, [row], conflict="ON CONFLICT DO NOTHING") == 1
 
 
 def update_rows(
@@ -111,6 +120,11 @@ def add_to(
         f" WHERE {key_column.name} = {mark} RETURNING {name}"
     )
     return int(_driver(session).execute(statement, (by, value)).fetchone()[0])
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return words of our own as SQL's list, for `Selection.also`."""
+    return f"({', '.join(repr(str(word)) for word in words)})"
 
 
 def _driver(session: Session) -> Any:

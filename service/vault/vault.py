@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import Session, col
 
-from service.store.inserts import insert_or_leave
+from service.store.statements import insert_or_leave
 from service.store.tables import DataKey
 from service.vault.box import Box
 

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from service.api.documents import PDF_BYTES_MAX, UPLOADS_AT_ONCE, Uploads
 from service.api.rates import KeyRates
 from service.api.routing import keyed_route
+from service.api.writing import Writes
 from service.ledger.documents import CHUNK_BYTES, find_document, read_chunk
 from service.store.tables import Act, Document, DocumentChunk, Invoice
 from tests.service.api.shop import ONLY_SQLITE, Shop
@@ -160,7 +161,8 @@ async def test_document_that_drips_is_given_up(shop: Shop) -> None:
     await shop.create(push=False)
     uploads = Uploads(at_once=1, within_s=0.05)
     path, handlers = "/v1/invoices/{reference}/document", {"PUT": uploads.put}
-    route = keyed_route(shop.context, path, handlers, rates=KeyRates(100))
+    rates, writes = KeyRates(100), Writes(shop.context)
+    route = keyed_route(shop.context, path, handlers, rates=rates, writes=writes)
     transport = httpx.ASGITransport(app=Starlette(routes=[route]))
 
     async def endless() -> AsyncIterator[bytes]:

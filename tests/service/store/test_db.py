@@ -9,7 +9,7 @@ from sqlalchemy import exc
 
 from service.errors import DatabaseAway
 from service.store.db import Database
-from service.store.inserts import insert_or_leave
+from service.store.statements import insert_or_leave
 from service.store.tables import Feed
 from tests.builders import MSN, ONLY_SQLITE, a_context
 
