@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test torture bench bench-quick check fmt lock reference schemas docs screenshots
+.PHONY: help setup run demo test torture fuzz mutants sbom seeded-bugs bench bench-quick check fmt lock reference schemas docs screenshots
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,21 @@ test: $(STAMP) ## Run every test
 
 torture: $(STAMP) ## Run for hours: random histories, kills, and a feed that many write to
 	$(BIN)/python -m tests.torture --histories 100000 --kills 1000 --feed-events 100000
+
+SECONDS_EACH ?= 60
+WEBHOOKS ?= 1000000
+fuzz: $(STAMP) ## Fuzz each parser by coverage, and mutate a million webhooks
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS_EACH) --webhooks $(WEBHOOKS)
+
+mutants: $(STAMP) ## Break the two cores a line at a time, and say what no test notices
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
+seeded-bugs: $(STAMP) ## Break the service in thirty known ways; each must be caught
+	$(BIN)/python -m tests.seeded_bugs
+
+sbom: $(STAMP) ## Write what is in a release to sbom.json (CycloneDX)
+	$(BIN)/cyclonedx-py requirements requirements.txt --output-file sbom.json
 
 bench: $(STAMP) ## Measure beside peers and limits, for half an hour (JSON=FILE also writes it)
 	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON))

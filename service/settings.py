@@ -129,8 +129,8 @@ class Settings(BaseSettings):
     key_calls_per_minute: int = Field(default=60_000, ge=1)
     """How many requests an API key may send to one process in a minute; more get 429."""
     metrics_key: str = Field(default="", repr=False)
-    """What Prometheus shows as its bearer token at `/metrics`; empty: open, but closed with a real
-    Vipps."""
+    """What Prometheus shows as its bearer token at `/metrics`; empty: open to this machine
+    alone, and closed with a real Vipps."""
     attempts_kept_days: int = Field(default=90, ge=1, le=3650)
     """How long each try of a delivery stays in its log."""
     refund_alone_max_minor: int = Field(default=0, ge=0)

@@ -2,11 +2,12 @@
 
 They name nobody, yet tell a stranger how the business goes, and are those of every sales unit: so
 they have a key of their own (`BETALBAR_METRICS_KEY`), and no sales unit's opens them (I10). Without
-it they are open while Vipps is on this machine, and closed beside a real one (threats T52).
+it they are open to this machine alone, and closed beside a real Vipps (threats T52).
 """
 
 import hmac
 import time
+from ipaddress import ip_address
 
 from anyio import Lock, to_thread
 from starlette.requests import Request
@@ -42,8 +43,16 @@ def _require_key(context: Context, request: Request) -> None:
     if key:
         if not hmac.compare_digest(bearer(request.scope["headers"]), key.encode()):
             raise Unauthorized
-    elif context.settings.is_vipps_real:
+    elif context.settings.is_vipps_real or not _is_from_here(request):
         raise Unauthorized
+
+
+def _is_from_here(request: Request) -> bool:
+    """Tell whether whoever asks is on this machine; a socket without an address is."""
+    try:
+        return request.client is None or ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Kept:

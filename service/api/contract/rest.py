@@ -75,7 +75,7 @@ OPERATIONS: Operations = {
             "getMetrics",
             "Get figures for Prometheus",
             one(Reply("Prometheus's text format.", {"type": "string"}, media_type="text/plain")),
-            "Needs `BETALBAR_METRICS_KEY` beside a real Vipps.",
+            "Without `BETALBAR_METRICS_KEY` only this machine may ask; with a real Vipps none.",
             refusals=("unauthorized", "database_away"),
             is_open=True,
         ),

@@ -71,13 +71,13 @@ async def test_metrics_without_a_database_are_not_there(shop: Shop) -> None:
     assert answer.status_code == 503
 
 
-async def _asked(shop: Shop, *keys: str, **settings: Any) -> list[int]:
+async def _asked(shop: Shop, *keys: str, address: str = "127.0.0.1", **settings: Any) -> list[int]:
     """Return how a service with these settings answers who comes with these keys."""
     given: Settings = shop.context.settings.model_copy(update=settings)
     routes = api_routes(replace(shop.context, settings=given), shop.running)
     app = Starlette(routes=routes, exception_handlers=exception_handlers())
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://any.host"
+        transport=httpx.ASGITransport(app, client=(address, 4711)), base_url="http://any.host"
     ) as client:
         headers = [{"Authorization": f"Bearer {key}"} if key else {} for key in keys]
         return [(await client.get("/metrics", headers=h)).status_code for h in headers]
@@ -98,3 +98,22 @@ async def test_metrics_beside_a_real_vipps_need_a_key(shop: Shop) -> None:
     """Nobody sees how my business goes because I forgot a setting."""
     assert await _asked(shop, "", "anything", **_REAL) == [401, 401]
     assert await _asked(shop, "", "the-key", metrics_key="the-key", **_REAL) == [401, 200]
+
+
+@ONLY_SQLITE
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("::1", 200),
+        ("10.0.0.7", 401),
+        ("2001:db8::1", 401),
+        ("not-an-address", 401),
+    ],
+)
+async def test_metrics_without_a_key_are_for_this_machine_alone(
+    shop: Shop, address: str, status: int
+) -> None:
+    """Whoever reaches my port from elsewhere learns nothing of how my business goes."""
+    assert await _asked(shop, "", address=address) == [status]
+    assert await _asked(shop, "the-key", address=address, metrics_key="the-key") == [200]
