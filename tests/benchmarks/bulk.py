@@ -90,8 +90,9 @@ class PostgresWriter:
 
     def position(self) -> int:
         """Return the last position."""
-        found = self._connection.execute("SELECT max(position) FROM feed").fetchone()
-        return int(found[0]) if found else 0
+        # Locked: whatever the service still has in hand must come after what is written here.
+        found = self._connection.execute("SELECT position FROM feed FOR UPDATE").fetchall()
+        return max((int(row[0]) for row in found), default=0)
 
 
 def _plain(value: Any) -> Any:

@@ -123,7 +123,8 @@ def _figure(
         ],
         remarks=[
             f"it could store {rate:,.0f}/s and was sent {TIMES * rate:,.0f}/s:"
-            f" {dict(told.statuses)}, {told.unanswered} unanswered, {told.broken} cut off",
+            f" {dict(told.statuses)}, {told.unanswered} unanswered, {told.broken} cut off,"
+            f" {told.turned_away} connections turned away",
             f"latest answer after {latest_s:.1f} s; a 503 came after"
             f" {percentile(told.shed_s, 0.5) * 1000:.0f} ms (p99"
             f" {percentile(told.shed_s, 0.99) * 1000:.0f} ms)",

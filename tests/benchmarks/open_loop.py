@@ -36,6 +36,7 @@ class Told:
     last_stored_at: float = 0.0
     sent: int = 0
     broken: int = 0  # connections that ended under a request
+    turned_away: int = 0  # connections that were refused before they had one
     unanswered: int = 0
 
 
@@ -92,8 +93,11 @@ class OpenLoop:
 
     def _send(self, now: float) -> None:
         while self._waiting and self._idle:
+            connection = self._idle.pop()
+            if connection.transport.is_closing():
+                continue
             due_at, reference = self._waiting.popleft()
-            self._idle.pop().post(self._request(reference), due_at, reference)
+            connection.post(self._request(reference), due_at, reference)
             self.told.late_s.append(now - due_at)
             self.told.sent += 1
             self._under_way += 1
@@ -165,10 +169,16 @@ class _Connection(asyncio.Protocol):
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        # The receiver's answers have no body, and are one packet.
+        # Answers are one packet: the receiver's have no body, and the front door's are the last.
         reference, self.reference = self.reference, ""
-        self._loop.answered(int(data[9:12]), self._due_at, reference)
-        self._loop.ready(self)
+        if reference:
+            self._loop.answered(int(data[9:12]), self._due_at, reference)
+        else:
+            self._loop.told.turned_away += 1
+        if b"connection: close" in data:
+            self.transport.close()
+        else:
+            self._loop.ready(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._loop.lost(self)
