@@ -23,6 +23,7 @@ from service.clockwork.registrations import RegistrationKeeper
 from service.commands.worker import CommandWorker
 from service.console import Console, Outside
 from service.context import Context
+from service.door import Admission
 from service.errors import ServiceError
 from service.inbox.receiver import Receiver
 from service.inbox.registering import register
@@ -115,6 +116,7 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
             yield
 
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=exception_handlers())
+    app.add_middleware(Admission)
     app.state.context = context
     return app
 

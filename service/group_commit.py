@@ -5,13 +5,14 @@ hundreds of events (performance notes: 5 to 45 times the rate, at lower latency)
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from service.errors import DatabaseAway, ServiceError
 
@@ -20,7 +21,7 @@ Result = TypeVar("Result")
 
 # A batch must stay well under a second: Vipps waits ten for the last one in the queue.
 BATCH_MAX = 256
-# About a second of work on a small machine; beyond it an early 503 serves Vipps better.
+# Whatever the disk promises, no more may pile up in memory.
 QUEUE_MAX = 4096
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class NotStored(ServiceError):
 class _Waiting(Generic[Item, Result]):
     item: Item
     done: asyncio.Future[Result]
+    since: float
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -48,10 +50,17 @@ class GroupCommit(Generic[Item, Result]):
         commit: Callable[[Sequence[Item]], Sequence[Result]],
         *,
         batch_max: int = BATCH_MAX,
+        wait_max_s: float = math.inf,
     ) -> None:
-        """`commit` stores a batch in one transaction, on a worker thread, and answers in order."""
+        """`commit` stores a batch in one transaction, on a worker thread, and answers in order.
+
+        What would wait in the queue for longer than `wait_max_s` is refused."""
         self._commit = commit
         self._batch_max = batch_max
+        self._wait_max_s = wait_max_s
+        self._batch_s = 0.0  # what the last batch took
+        # A thread of its own: no flood of calls shall stand before what Vipps waits for.
+        self._thread = CapacityLimiter(1)
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._is_flushing = False
         self._flusher: asyncio.Task[None] | None = None
@@ -60,9 +69,10 @@ class GroupCommit(Generic[Item, Result]):
         """Return what the item's own commit answered, once it is on disk.
 
         Raises: Overloaded, DatabaseAway, NotStored."""
-        if len(self._queue) >= QUEUE_MAX:
+        now = asyncio.get_running_loop().time()
+        if len(self._queue) >= QUEUE_MAX or self._is_behind(now):
             raise Overloaded
-        waiting: _Waiting[Item, Result] = _Waiting(item, asyncio.Future())
+        waiting: _Waiting[Item, Result] = _Waiting(item, asyncio.Future(), now)
         self._queue.append(waiting)
         # Check and claim in one step: an await between them could leave nobody flushing.
         if not self._is_flushing:
@@ -75,18 +85,31 @@ class GroupCommit(Generic[Item, Result]):
         if self._flusher is not None:
             await self._flusher
 
+    def _is_behind(self, now: float) -> bool:
+        """Tell whether a newcomer would wait for too long, by what is known of the disk.
+
+        Up to one batch may always wait: else one slow commit would be the last."""
+        if not self._queue:
+            return False
+        full_batches_s = len(self._queue) // self._batch_max * self._batch_s
+        return max(full_batches_s, now - self._queue[0].since) > self._wait_max_s
+
     async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._queue:
-                size = min(self._batch_max, len(self._queue))
+                size, begun = min(self._batch_max, len(self._queue)), loop.time()
                 await self._store([self._queue.popleft() for _ in range(size)])
+                self._batch_s = loop.time() - begun
         finally:
             self._is_flushing = False
 
     async def _store(self, batch: list[_Waiting[Item, Result]]) -> None:
         """Commit a batch; if it fails, its halves, so that a poisoned item fails alone."""
         try:
-            results = await to_thread.run_sync(self._commit, [w.item for w in batch])
+            results = await to_thread.run_sync(
+                self._commit, [w.item for w in batch], limiter=self._thread
+            )
         except DatabaseAway as error:
             _fail(batch, error)
         except Exception as error:

@@ -136,6 +136,13 @@ class Settings(BaseSettings):
     refund_alone_max_minor: int = Field(default=0, ge=0)
     """The most, in minor units, that one person gives back of an invoice in the console; above it
     a second one must agree; 0: no limit."""
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    """Networks (`127.0.0.1,10.0.0.0/8,…`) of the proxies in front: whom they name in
+    `X-Forwarded-For` is believed, and their connections stand for many; empty: nobody is."""
+    connections_max: int = Field(default=2_000, ge=10)
+    """How many connections a process has at once; those beyond get 503."""
+    connections_per_address_max: int = Field(default=500, ge=1)
+    """How many of them from one address (of IPv6: one /64), proxies excepted."""
     log: Literal["json", "console"] = "console"
     """`json` or `console`, to standard error."""
 

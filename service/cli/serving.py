@@ -5,24 +5,25 @@ import math
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app, open_context, run_worker
 from service.cli import samples, scenarios
 from service.context import Context
+from service.door import FrontDoor, Limits, room_for
 from service.errors import SettingsInvalid
 from service.logs import configure_logs
 from service.sandbox import SandboxProtocol, SandboxSettings, spare_the_collector
 from service.sandbox import create_app as create_sandbox_app
-from service.settings import Settings, load_settings
+from service.settings import Network, Settings, load_settings
 from service.staff.users import DEMO_LOGIN
 from service.store.db import Database
 from service.store.schema import migrate as migrate_schema
@@ -67,7 +68,7 @@ def serve(
         # What can't be served is said once, here, and not by every process for ever.
         open_context(settings).database.dispose()
         factory = _FACTORY if has_worker else _FACTORY_WITHOUT_WORKER
-        config = _config(factory, factory=True, workers=processes)
+        config = front_door(factory, settings, workers=processes)
         Multiprocess(config, sockets=[listening]).run()
         return
     app = create_app(settings, has_worker=has_worker)
@@ -75,7 +76,7 @@ def serve(
     _introduce(app.state.context)
     if has_samples:
         samples.start(settings, api_key(app.state.context))
-    _run(_config(app), listening)
+    _run(front_door(app, settings), listening)
 
 
 def worker() -> None:
@@ -146,7 +147,7 @@ def sandbox(
     print("\n".join([*lines, f"  controls   {url}/sandbox"]), flush=True)
     if played is not None:
         scenarios.start(played, url)
-    _run(_config(app, protocol=SandboxProtocol), listening)
+    _run(_config(app, SandboxProtocol), listening)
 
 
 def app_from_environment() -> Starlette:
@@ -222,22 +223,34 @@ def _introduce(context: Context) -> None:
     print("\n".join(lines), flush=True)
 
 
+def front_door(app: Any, settings: Settings, *, workers: int = 1) -> uvicorn.Config:
+    """Return how the service is served to the outside; `app` may be the name of a factory."""
+    limits = Limits(
+        connections=room_for(settings.connections_max),
+        per_address=settings.connections_per_address_max,
+        uncounted=settings.trusted_proxies,
+    )
+    # Uvicorn calls it as it would the class.
+    protocol = cast(type[asyncio.Protocol], FrontDoor(limits))
+    return _config(app, protocol, workers=workers, proxies=settings.trusted_proxies)
+
+
 def _config(
-    app: Any,
-    *,
-    factory: bool = False,
-    workers: int = 1,
-    protocol: type[asyncio.Protocol] = HttpToolsProtocol,
+    app: Any, protocol: type[asyncio.Protocol], *, workers: int = 1, proxies: Sequence[Network] = ()
 ) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        factory=factory,
+        factory=isinstance(app, str),
         workers=workers,
         loop="uvloop",
         http=protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        # Uvicorn's own default believes whoever is on the same machine.
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=[str(network) for network in proxies],
         timeout_graceful_shutdown=REQUESTS_WITHIN_S,
         timeout_worker_healthcheck=START_WITHIN_S,
     )

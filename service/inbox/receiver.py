@@ -26,6 +26,10 @@ from webhooks.vipps import SignedRequest, verify
 from webhooks.vipps_event import VippsEvent, parse
 
 BODY_BYTES_MAX = 64 * 1024
+# Vipps waits ten seconds, and asks again: whoever would be stored later than this is told so at
+# once. What a commit itself then takes still fits (service/door/limits.py ends it all).
+WAIT_MAX_S = 3.0
+_RETRY_AFTER = (b"retry-after", b"2")
 # Together well over half a second: as long as it takes to keep a new secret on a busy machine.
 READINGS_MAX = 5
 
@@ -50,7 +54,7 @@ class Receiver:
         self._context = context
         self._registrations = Registrations(context)
         self._refusals = Refusals(context)
-        self._commits: GroupCommit[Received, Outcome] = GroupCommit(self._store)
+        self._commits: GroupCommit[Received, Outcome] = GroupCommit(self._store, WAIT_MAX_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200 when stored, 401, 405, 413, or 503 when Vipps shall try again."""
@@ -58,7 +62,7 @@ class Receiver:
             status = await self._answer(scope, receive)
         except _Gone:
             return
-        headers = [(b"content-length", b"0")]
+        headers = [(b"content-length", b"0"), *((_RETRY_AFTER,) if status == 503 else ())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body"})
 

@@ -48,8 +48,10 @@ class Registrations:
     async def of(self, msn: str) -> tuple[Registered, ...]:
         """Return a sales unit's registrations; empty where it has none or is unknown.
 
-        Raises: DatabaseAway, where they were never read."""
-        await self._read_unless_newer_than(_FRESH)
+        While somebody reads them anew, what was read last serves all others: a database that hangs
+        must not gather every request that comes. Raises: DatabaseAway, where they can't be read."""
+        if self._read_at is None or not self._reading.locked():
+            await self._read_unless_newer_than(_FRESH)
         return self._by_msn.get(msn, ())
 
     async def read_again(self) -> bool:

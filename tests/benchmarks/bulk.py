@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import orjson
@@ -26,6 +26,9 @@ class Writer(Protocol):
 
     def position(self) -> int:
         """Return the last position of the feed."""
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Keep the feed to oneself for a block, once its position is known."""
 
 
 class SqliteWriter:
@@ -59,6 +62,10 @@ class SqliteWriter:
         """Return the last position."""
         return int(self._connection.execute("SELECT max(position) FROM feed").fetchone()[0])
 
+    def alone(self) -> AbstractContextManager[object]:
+        """Keep nothing: on SQLite the pile is made before the service has anything in hand."""
+        return nullcontext()
+
 
 class PostgresWriter:
     """PostgreSQL's: COPY."""
@@ -90,8 +97,13 @@ class PostgresWriter:
 
     def position(self) -> int:
         """Return the last position."""
-        found = self._connection.execute("SELECT max(position) FROM feed").fetchone()
-        return int(found[0]) if found else 0
+        # Locked until the end of `alone`: what the service still has in hand comes after it.
+        found = self._connection.execute("SELECT position FROM feed FOR UPDATE").fetchall()
+        return max((int(row[0]) for row in found), default=0)
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Keep the feed's row."""
+        return self._connection.transaction()
 
 
 def _plain(value: Any) -> Any:

@@ -105,7 +105,8 @@ def _figure(
     highest_mib: float,
     rate: float,
 ) -> Figure:
-    stored, most = told.statuses[200], told.statuses[200] + told.unanswered + told.broken
+    # What was refused because its time was up may be stored all the same; it comes again as a twin.
+    stored, most = told.statuses[200], sum(told.statuses.values()) + told.unanswered + told.broken
     rows = [Rows(what, after[what] - before[what], stored, most) for what in after]
     answers = (*told.stored_s, *told.shed_s)
     latest_s = max(answers, default=0.0)
@@ -123,10 +124,15 @@ def _figure(
         ],
         remarks=[
             f"it could store {rate:,.0f}/s and was sent {TIMES * rate:,.0f}/s:"
-            f" {dict(told.statuses)}, {told.unanswered} unanswered, {told.broken} cut off",
+            f" {dict(told.statuses)}, {told.unanswered} unanswered, {told.broken} cut off,"
+            f" {told.turned_away} connections turned away",
             f"latest answer after {latest_s:.1f} s; a 503 came after"
             f" {percentile(told.shed_s, 0.5) * 1000:.0f} ms (p99"
             f" {percentile(told.shed_s, 0.99) * 1000:.0f} ms)",
+            f"from the instant at which it was sent, an answer took"
+            f" {percentile(told.since_sent_s, 0.5) * 1000:.0f} ms (p99"
+            f" {percentile(told.since_sent_s, 0.99) * 1000:.0f} ms, at most"
+            f" {max(told.since_sent_s, default=0.0):.1f} s)",
             f"the load was late by {percentile(told.late_s, 0.5) * 1000:.1f} ms (p99"
             f" {percentile(told.late_s, 0.99) * 1000:.0f} ms), which is in these times",
         ],

@@ -32,10 +32,13 @@ class Told:
     stored_s: "array[float]" = field(default_factory=lambda: array("d"))
     shed_s: "array[float]" = field(default_factory=lambda: array("d"))
     late_s: "array[float]" = field(default_factory=lambda: array("d"))
+    # What the server alone took: from the instant at which each was written to its socket.
+    since_sent_s: "array[float]" = field(default_factory=lambda: array("d"))
     first_stored_at: float = 0.0
     last_stored_at: float = 0.0
     sent: int = 0
     broken: int = 0  # connections that ended under a request
+    turned_away: int = 0  # connections that were refused before they had one
     unanswered: int = 0
 
 
@@ -92,8 +95,11 @@ class OpenLoop:
 
     def _send(self, now: float) -> None:
         while self._waiting and self._idle:
+            connection = self._idle.pop()
+            if connection.transport.is_closing():
+                continue
             due_at, reference = self._waiting.popleft()
-            self._idle.pop().post(self._request(reference), due_at, reference)
+            connection.post(self._request(reference), due_at, reference)
             self.told.late_s.append(now - due_at)
             self.told.sent += 1
             self._under_way += 1
@@ -124,11 +130,13 @@ class OpenLoop:
         """Take a connection that has nothing to do."""
         self._idle.append(connection)
 
-    def answered(self, status: int, due_at: float, reference: str) -> None:
+    def answered(self, status: int, connection: "_Connection", reference: str) -> None:
         """Note an answer."""
         self._under_way -= 1
         self.told.statuses[status] += 1
-        took = time.monotonic() - due_at
+        now = time.monotonic()
+        self.told.since_sent_s.append(now - connection.sent_at)
+        took = now - connection.due_at
         if status == 200:
             self.told.stored_s.append(took)
             self.told.last_stored_at = time.monotonic()
@@ -153,7 +161,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, loop: OpenLoop) -> None:
         self._loop = loop
-        self._due_at = 0.0
+        self.due_at = self.sent_at = 0.0
         self.reference = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -161,14 +169,20 @@ class _Connection(asyncio.Protocol):
         self._loop.ready(self)
 
     def post(self, request: bytes, due_at: float, reference: str) -> None:
-        self._due_at, self.reference = due_at, reference
+        self.due_at, self.reference, self.sent_at = due_at, reference, time.monotonic()
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        # The receiver's answers have no body, and are one packet.
+        # Answers are one packet: the receiver's have no body, and the front door's are the last.
         reference, self.reference = self.reference, ""
-        self._loop.answered(int(data[9:12]), self._due_at, reference)
-        self._loop.ready(self)
+        if reference:
+            self._loop.answered(int(data[9:12]), self, reference)
+        else:
+            self._loop.told.turned_away += 1
+        if b"connection: close" in data:
+            self.transport.close()
+        else:
+            self._loop.ready(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._loop.lost(self)

@@ -88,7 +88,8 @@ class Pile:
         references: list[str] = []
         with bulk_writer(self.url) as writer:
             for start in range(0, count, _CHUNK):
-                references += self._chunk(writer, min(_CHUNK, count - start))
+                with writer.alone():
+                    references += self._chunk(writer, min(_CHUNK, count - start))
         random.Random(count).shuffle(references)
         return references
 

@@ -35,6 +35,8 @@ def settings_for(database_url: str, port: int) -> dict[str, str]:
         BETALBAR_VIPPS_SUBSCRIPTION_KEY="a-key",
         BETALBAR_VIPPS_WEBHOOK_SECRET=SECRET,
         BETALBAR_API_KEY=API_KEY,
+        # All of the load comes from one address, as from a proxy.
+        BETALBAR_TRUSTED_PROXIES="127.0.0.1",
         BETALBAR_MASTER_KEYS=base64.urlsafe_b64encode(os.urandom(32)).decode(),
         BETALBAR_LOG="json",
     )

@@ -93,14 +93,17 @@ def test_every_code_of_a_refusal_is_explained_and_said_by_some_operation() -> No
                         assert {EXPLAINED[code].status for code in codes} == {int(status)}
                         said |= set(codes)
 
-    # Of the command line and the console, and what no operation lets out.
+    # Of the command line, the console and the front door, and what no operation lets out.
     elsewhere = {
         "changed_meanwhile",
         "conflict",
+        "headers_too_large",
         "keys_missing",
         "login_taken",
         "method_not_allowed",
+        "not_http",
         "refund_waits",
+        "request_too_slow",
         "sales_unit_exists",
         "schema_outdated",
         "second_person_needed",

@@ -167,3 +167,35 @@ async def test_drain_returns_when_nothing_waits() -> None:
 
     assert sorted(n for batch in disk.batches for n in batch) == [0, 1, 2]
     await asyncio.gather(*tasks)
+
+
+async def test_queue_that_is_too_old_refuses_newcomers_and_heals() -> None:
+    """While the disk stands still, whoever comes late is told at once; then all is as before."""
+    disk = _Disk()
+    commits = GroupCommit(disk.commit, 0.05)
+    first = await _hold(disk, commits)
+    patient = asyncio.create_task(commits.submit(1))
+    await asyncio.sleep(0.1)
+
+    with pytest.raises(Overloaded):
+        await commits.submit(2)
+    disk.gate.set()
+
+    assert (await first, await patient) == (-10, 10)
+    assert await commits.submit(3) == 30
+
+
+async def test_slow_disk_lets_no_more_in_than_it_can_store_in_time() -> None:
+    """What the last batch took says how many batches may wait; one may always."""
+    disk = _Disk()
+    commits = GroupCommit(disk.commit, 100.0)
+    commits._batch_s = 60.0
+    first = await _hold(disk, commits)
+    tasks = [asyncio.create_task(commits.submit(n)) for n in range(3 * BATCH_MAX)]
+    await asyncio.sleep(0)
+    disk.gate.set()
+
+    answers = await asyncio.gather(first, *tasks, return_exceptions=True)
+
+    stored = [answer for answer in answers if not isinstance(answer, Overloaded)]
+    assert len(stored) == 1 + 2 * BATCH_MAX

@@ -81,6 +81,9 @@ _GIVEN: dict[str, tuple[str, str, object]] = {
         "subscriber_allow",
         (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
     ),
+    "TRUSTED_PROXIES": ("127.0.0.1", "trusted_proxies", (ipaddress.ip_network("127.0.0.1"),)),
+    "CONNECTIONS_MAX": ("20", "connections_max", 20),
+    "CONNECTIONS_PER_ADDRESS_MAX": ("5", "connections_per_address_max", 5),
     "BROKER_URL": ("nats://localhost", "broker_url", "nats://localhost"),
     "BROKER_CREDENTIALS": (__file__, "broker_credentials", __file__),
     "LOG": ("json", "log", "json"),
@@ -122,6 +125,8 @@ _WRONG = {
     "MAX_PUSHES": ["0"],
     "QUIET_HOURS": ["21:00", "late", "21:00-25:00"],
     "SUBSCRIBER_ALLOW": ["everything", "10.0.0.1/8"],
+    "TRUSTED_PROXIES": ["nginx", "10.0.0.1/8"],
+    "CONNECTIONS_MAX": ["0", "many"],
     "LOG": ["xml"],
 }
 

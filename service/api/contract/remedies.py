@@ -25,6 +25,11 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
             "the body is not one JSON object, has a key twice, NaN, or is nested too deep",
             "send JSON",
         ),
+        "not_http": Explained(
+            400,
+            "what came is not HTTP/1.1; the connection is closed",
+            "mend the client, or what stands between",
+        ),
         "unauthorized": Explained(
             401,
             "no API key, an unknown one, or one that was revoked or has expired",
@@ -200,6 +205,12 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
             "the body is over 256 KiB, or the document over 10 MiB",
             "send less",
         ),
+        "request_too_slow": Explained(
+            408,
+            "the headers took more than 10 s, or the body more than 10 s and a second for each"
+            " 128 KiB; nothing was done",
+            "send it again, over a faster line",
+        ),
         "upload_too_slow": Explained(
             408,
             "the document took more than a minute to arrive; nothing of it was kept",
@@ -230,6 +241,11 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
             "this API key has ten streams of events open in this process",
             "close one, or use a key for each system",
         ),
+        "headers_too_large": Explained(
+            431,
+            "there are more than 100 headers, or, with the address, more than 16 KiB of them",
+            "send fewer, and fewer cookies",
+        ),
         "internal": Explained(
             500,
             "a mistake of ours; nothing half done is kept",
@@ -248,6 +264,11 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
         "database_away": Explained(
             503,
             "nothing could be read or stored, so nothing was changed",
+            "try again after `Retry-After`",
+        ),
+        "overloaded": Explained(
+            503,
+            "as much is under way, or as many connections are open, as may be; nothing was done",
             "try again after `Retry-After`",
         ),
         "too_many_uploads": Explained(

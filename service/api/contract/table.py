@@ -42,7 +42,7 @@ def codes_of(path: str, method: str, operation: Operation) -> tuple[str, ...]:
     codes = [*operation.refusals, "internal"]
     if not operation.is_open:
         codes += ["unauthorized", "scope_missing", "invalid_input"]
-        codes += ["too_many_requests", "database_away"]
+        codes += ["too_many_requests", "database_away", "overloaded"]
     if "{" in path:
         codes += ["not_found"]
     if has_body:
