@@ -54,6 +54,7 @@ def settle(book: Book, batch: Sequence[Ran]) -> list[bool]:
 
 def _settle_one(book: Book, ran: Ran) -> bool:
     claimed = ran.claimed
+    book.cause = claimed.cause.text
     write_attempt(book, ran)
     if not still_ours(book, claimed):
         return False
