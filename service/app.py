@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
 from service.api.contract.serving import asset_route
-from service.api.routes import api_routes, exception_handlers
+from service.api.routes import api_routes, exception_handlers, probe_routes
 from service.api.running import Running
 from service.broker.sink import BrokerSink
 from service.cause import RequestIds
@@ -182,6 +182,25 @@ async def _finish(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in done:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("worker_ended", reason=repr(error))
+
+
+def create_worker(settings: Settings) -> Starlette:
+    """Return the workers alone, as an application that answers nothing but probes.
+
+    Raises: as `open_context`."""
+    context, running = open_context(settings), Running()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            async with working(context, running, Outside()):
+                yield
+        finally:
+            await to_thread.run_sync(context.traces.close)
+            context.database.dispose()
+
+    routes = probe_routes(context, running)
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=exception_handlers())
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
