@@ -65,7 +65,7 @@ fmt: $(STAMP) ## Format the code, and mend what the linter can
 
 lock: $(STAMP) ## Pin the dependencies of pyproject.toml again, with hashes
 	$(LOCK) --upgrade --output-file requirements.txt
-	$(LOCK) --upgrade --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(LOCK) --upgrade --group dev --extra otel --constraint requirements.txt --output-file requirements-dev.txt
 
 reference: $(STAMP) ## Write the pages about settings, commands, errors, events and the API again
 	$(BIN)/python -m service.api.contract docs

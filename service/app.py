@@ -4,18 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from random import SystemRandom
 
 import sqlalchemy as sa
 import structlog
+from anyio import to_thread
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
 from service.api.contract.serving import asset_route
-from service.api.routes import api_routes, exception_handlers
+from service.api.routes import api_routes, exception_handlers, probe_routes
 from service.api.running import Running
 from service.broker.sink import BrokerSink
+from service.cause import RequestIds
 from service.clock import Clock
 from service.clockwork.attendant import Attendant
 from service.clockwork.cleaning import Cleaner
@@ -24,7 +28,7 @@ from service.commands.worker import CommandWorker
 from service.console import Console, Outside
 from service.context import Context
 from service.door import Admission
-from service.errors import ServiceError
+from service.errors import ServiceError, SettingsInvalid
 from service.inbox.receiver import Receiver
 from service.inbox.registering import register
 from service.outbox.deliverer import Deliverer
@@ -38,6 +42,7 @@ from service.stopping import told_at_stop
 from service.store.db import Database
 from service.store.leases import end_leases_of_the_dead
 from service.store.schema import migrate, require_current
+from service.traces import NoTraces, Traces
 from service.units import ensure_first_unit
 from service.vault import load_master_keys, open_vault
 from service.vipps import VippsClient, new_http
@@ -61,6 +66,7 @@ def open_context(
     key is when none is set, unless beside the database.
     Raises: SettingsInvalid, SchemaOutdated, SealBroken, DatabaseAway."""
     clock = clock or Clock()
+    traces = _open_traces(settings)
     masters = load_master_keys(
         settings.master_keys,
         key_file=key_file or settings.key_file,
@@ -77,7 +83,7 @@ def open_context(
             vault = open_vault(session, masters, now=clock.now())
             ensure_first_unit(session, settings, vault, now=clock.now())
         unless_opened.pop_all()
-    return Context(settings, database, vault, clock, Wake())
+    return Context(settings, database, vault, clock, Wake(), traces=traces)
 
 
 def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
@@ -106,6 +112,7 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(context.database.dispose)
+            stack.push_async_callback(to_thread.run_sync, context.traces.close)
             stack.enter_context(told_at_stop(running.stop))
             if sandbox is not None:
                 await stack.enter_async_context(sandbox.run())
@@ -115,8 +122,12 @@ def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
             )
             yield
 
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=exception_handlers())
-    app.add_middleware(Admission)
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        exception_handlers=exception_handlers(),
+        middleware=[Middleware(Admission), Middleware(RequestIds)],
+    )
     app.state.context = context
     return app
 
@@ -174,6 +185,25 @@ async def _finish(tasks: Sequence[asyncio.Task[None]]) -> None:
             log.error("worker_ended", reason=repr(error))
 
 
+def create_worker(settings: Settings) -> Starlette:
+    """Return the workers alone, as an application that answers nothing but probes.
+
+    Raises: as `open_context`."""
+    context, running = open_context(settings), Running()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            async with working(context, running, Outside()):
+                yield
+        finally:
+            await to_thread.run_sync(context.traces.close)
+            context.database.dispose()
+
+    routes = probe_routes(context, running)
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=exception_handlers())
+
+
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Run the workers alone until `stop` is set. Raises: as `open_context`."""
     context = open_context(settings)
@@ -181,6 +211,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         async with working(context, Running(), Outside()):
             await stop.wait()
     finally:
+        await to_thread.run_sync(context.traces.close)
         context.database.dispose()
 
 
@@ -193,6 +224,17 @@ async def _register_at_sandbox(context: Context, client: VippsClient, stop: asyn
             await asyncio.sleep(REGISTER_AGAIN_S)
         else:
             return
+
+
+def _open_traces(settings: Settings) -> Traces:
+    """Return what the settings ask for. Raises: SettingsInvalid, where the extra is missing."""
+    if not settings.traces_url:
+        return NoTraces()
+    if find_spec("opentelemetry") is None:
+        raise SettingsInvalid("BETALBAR_TRACES_URL: needs the extra betalbar[otel]")
+    from service.traces_otel import otel_traces
+
+    return otel_traces(settings.traces_url)
 
 
 def _built_in_sandbox(settings: Settings) -> Sandbox:

@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -77,7 +78,8 @@ class GroupCommit(Generic[Item, Result]):
         # Check and claim in one step: an await between them could leave nobody flushing.
         if not self._is_flushing:
             self._is_flushing = True
-            self._flusher = asyncio.create_task(self._flush())
+            # It works for many: the request that happens to start it is not theirs.
+            self._flusher = asyncio.create_task(self._flush(), context=Context())
         return await waiting.done
 
     async def drain(self) -> None:

@@ -7,12 +7,13 @@ Ids sort by time of making, so that inserts stay at the right edge of their inde
 import os
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _SHIFTS = tuple(range(120, -1, -10))  # 26 characters of five bits, two at a time
 _RANDOM_BYTES = 10
+_TIME_DIGITS = 10  # of the 26 characters
 
 
 def new_id(kind: str) -> str:
@@ -29,6 +30,15 @@ def first_id(kind: str, at: datetime) -> str:
     """Return what comes before every id made from that millisecond on, and after all before."""
     value = int(at.timestamp() * 1000) << 80
     return f"{kind}_{_text(value)}"
+
+
+def made_at(name: str) -> datetime:
+    """Return when an id was made, to the millisecond, in real time."""
+    digits = name.rpartition("_")[2][:_TIME_DIGITS]
+    milliseconds = 0
+    for digit in digits:
+        milliseconds = milliseconds << 5 | _ALPHABET.index(digit)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 class _Last:

@@ -12,11 +12,14 @@ from typing import Any, Literal
 
 import structlog
 
+from service.cause import current_cause
+
 # Names and numbers of our own, never what a person or a stranger wrote.
 ALLOWED_FIELDS = frozenset(
     {
         *("event", "level", "timestamp", "error", "exception", "places", "reason"),
         *("method", "path", "status", "code", "trace_id", "latency_ms"),
+        *("request_id", "request_ids", "event_ids"),
         *("sales_unit", "invoice", "reference", "outcome", "type", "event_id", "position"),
         *("command", "kind", "then", "attempt", "count"),
         *("subscription", "delivery", "deliveries"),
@@ -31,6 +34,7 @@ def configure_logs(how: Literal["json", "console"]) -> None:
     """Send our log and the libraries' to standard error, in one form."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
+        _with_request,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_message,
         _only_allowed,
@@ -59,6 +63,13 @@ def _formatter(
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, shown],
         foreign_pre_chain=shared,
     )
+
+
+def _with_request(_logger: Any, _method: str, entry: _Entry) -> _Entry:
+    """Name the request that is being answered, where the line does not name its own."""
+    if request_id := current_cause().request_id:
+        entry.setdefault("request_id", request_id)
+    return entry
 
 
 def _without_message(_logger: Any, _method: str, entry: _Entry) -> _Entry:

@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     metrics_key: str = Field(default="", repr=False)
     """What Prometheus shows as its bearer token at `/metrics`; empty: open to this machine
     alone, and closed with a real Vipps."""
+    traces_url: str = Field(default="", repr=False)
+    """Where OpenTelemetry traces go, `http://collector:4318/v1/traces`, with the extra
+    `betalbar[otel]`; empty: none are made."""
     attempts_kept_days: int = Field(default=90, ge=1, le=3650)
     """How long each try of a delivery stays in its log."""
     refund_alone_max_minor: int = Field(default=0, ge=0)
@@ -183,7 +186,7 @@ class Settings(BaseSettings):
             raise ValueError("a file that is there: NATS credentials, or an NKey's seed")
         return value
 
-    @field_validator("vipps_url", "public_url")
+    @field_validator("vipps_url", "public_url", "traces_url")
     @classmethod
     def _url_complete(cls, value: str) -> str:
         if value and (

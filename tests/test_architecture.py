@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 OURS = ("service", "statemachine", "webhooks")
 
 # What the composition root hands round, and what everything in the service may stand on.
-BASE = "clock context errors ids kinds settings store vault wake"
+BASE = "cause clock context errors ids kinds observed settings store traces vault wake"
 
 # One row per part, from the bottom up: a part imports itself, the standard library, and what
 # stands here. The longest name that fits a module is its part. Names of ours are in service,
@@ -34,14 +34,18 @@ service.sandbox           | webhooks                                   | aiohttp
 service.errors            |                                            |
 service.clock             |                                            |
 service.kinds             |                                            |
-service.logs              |                                            | structlog
+service.cause             | ids                                        | starlette
+service.logs              | cause                                      | structlog
+service.observed          |                                            | prometheus_client
 service.wake              |                                            |
 service.stopping          |                                            |
 service.ids               |                                            |
 service.settings          | errors                                     | pydantic pydantic_settings sqlalchemy
 service.store             | errors kinds statemachine webhooks         | alembic orjson psycopg sqlalchemy sqlmodel
 service.vault             | errors store                               | cryptography sqlalchemy sqlmodel
-service.context           | clock settings store vault wake            |
+service.traces            |                                            |
+service.traces_otel       | traces                                     | opentelemetry
+service.context           | clock observed settings store traces vault wake |
 service.awaiting          | context                                    | anyio
 service.group_commit      | errors                                     | anyio structlog
 service.schedule          | settings                                   |
@@ -72,7 +76,7 @@ service.broker            | BASE                                       | anyio n
 service.api               | BASE audit awaiting broker documents events events.shapes feed group_commit ledger metrics outbox outbox.egress shapes vipps statemachine webhooks | anyio limits orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit inbox inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
-service.app               | BASE api broker clockwork commands console door inbox inbox.registering logs outbox outbox.egress pages sandbox staff stopping units vipps | anyio sqlalchemy starlette structlog
+service.app               | BASE api broker clockwork commands console door inbox inbox.registering logs outbox outbox.egress pages sandbox staff stopping traces_otel units vipps | anyio sqlalchemy starlette structlog
 service.cli               | BASE api app audit clockwork commands door events.shapes feed inbox inbox.registering ledger logs sandbox shapes staff statemachine units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
 """  # noqa: E501 - a table is read by its columns
 

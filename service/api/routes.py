@@ -51,10 +51,17 @@ def api_routes(context: Context, running: Running) -> list[BaseRoute]:
             keyed_route(context, path, handlers, rates=rates, writes=writes)
             for path, handlers in addresses.items()
         ),
+        *probe_routes(context, running),
+        *(open_route(path, handler) for path, handler in contracts.items()),
+    ]
+
+
+def probe_routes(context: Context, running: Running) -> list[BaseRoute]:
+    """Return the routes by which machines watch a process."""
+    return [
         open_route("/healthz", healthz),
         open_route("/readyz", readyz(context, running)),
         open_route("/metrics", metrics(context, running)),
-        *(open_route(path, handler) for path, handler in contracts.items()),
     ]
 
 

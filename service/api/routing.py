@@ -18,8 +18,8 @@ from service.api.problems import http_problem_response, kind_of, problem_respons
 from service.api.query import Query
 from service.api.rates import KeyRates
 from service.api.writing import Writes
+from service.cause import continue_in, current_request_id
 from service.context import Context
-from service.ids import new_id
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,9 @@ def keyed_route(
         operation, handler = served[method]
         caller.require(scope_of(method, operation))
         query = Query(request, *operation.query_names)
-        return await handler(Call(context, caller, request, query, writes))
+        with context.traces.span(f"{method} {path}", kind="server") as span:
+            continue_in(span.traceparent)
+            return await handler(Call(context, caller, request, query, writes))
 
     return _route(path, list(handlers), answer)
 
@@ -53,12 +55,12 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     """Return what the router refuses (404, 405) as a problem document."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = error.headers if isinstance(error, HTTPException) else None
-    return http_problem_response(status, headers, new_id("trc"))
+    return http_problem_response(status, headers, current_request_id())
 
 
 def _route(path: str, methods: list[str], handler: OpenHandler) -> Route:
     async def endpoint(request: Request) -> Response:
-        trace_id, begun = new_id("trc"), time.monotonic()
+        trace_id, begun = current_request_id(), time.monotonic()
         try:
             answered = response(await handler(request), trace_id)
         except Exception as error:

@@ -5,7 +5,9 @@ On PostgreSQL each has its own: they run side by side, and none holds the locks 
 """
 
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from anyio import to_thread
@@ -45,7 +47,8 @@ class Writes:
         if not self._context.database.is_sqlite:
             return await to_thread.run_sync(self._store_alone, work)
         try:
-            done = await self._shared.submit(work)
+            # What it writes names its own request, not that of the first in the queue.
+            done = await self._shared.submit(partial(copy_context().run, work))
         except Overloaded as error:
             raise DatabaseAway from error
         if isinstance(done, _Refused):

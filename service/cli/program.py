@@ -63,7 +63,7 @@ def _anywhere(
 
 
 app.command(epilog=examples("betalbar serve", "betalbar serve --processes 2"))(serving.serve)
-app.command(epilog=examples("betalbar worker"))(serving.worker)
+app.command(epilog=examples("betalbar worker", "betalbar worker --port 9091"))(serving.worker)
 app.command(epilog=examples("betalbar migrate"))(serving.migrate)
 app.command(epilog=examples("betalbar demo"))(demo.demo)
 app.command(epilog=examples("betalbar sandbox --port 8090 --file sandbox.db"))(serving.sandbox)

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
-from service.app import create_app, open_context, run_worker
+from service.app import create_app, create_worker, open_context, run_worker
 from service.cli import samples, scenarios
 from service.context import Context
 from service.door import FrontDoor, Limits, room_for
@@ -79,8 +79,12 @@ def serve(
     _run(front_door(app, settings), listening)
 
 
-def worker() -> None:
-    """Talk to Vipps and to subscribers, and listen to nobody.
+def worker(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Answer /healthz, /readyz and /metrics there.")
+    ] = 0,
+) -> None:
+    """Talk to Vipps and to subscribers, and listen to nobody but, with --port, to probes.
 
     Runs beside `betalbar serve --no-worker`, on any number of machines with one PostgreSQL.
     """
@@ -89,8 +93,13 @@ def worker() -> None:
         raise SettingsInvalid(
             "BETALBAR_VIPPS_URL: a worker of its own needs a Vipps that is not built into `serve`"
         )
+    if not port:
+        configure_logs(settings.log)
+        asyncio.run(_work(settings))
+        return
+    listening = listen(settings.host, port)
     configure_logs(settings.log)
-    asyncio.run(_work(settings))
+    _run(_config(create_worker(settings)), listening)
 
 
 def migrate() -> None:

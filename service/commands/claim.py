@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import structlog
 from sqlmodel import Session
 
+from service.cause import NOBODY, Cause, cause_of
 from service.commands.outdated import is_outdated
 from service.ids import new_id
 from service.kinds import CommandKind
@@ -76,6 +77,7 @@ class Claimed:
     awaits_number: bool  # who pays was asked to share it, and it has not come yet
     # Tries that ended: those cut off by a kill say nothing about how Vipps fares.
     tries: int
+    cause: Cause = NOBODY
 
 
 def claim(
@@ -208,6 +210,7 @@ def _open(
         act_id=row.act_id,
         keys=open_keys(vault, row.msn, row.vipps_keys),
         awaits_number=bool(row.awaits_number),
+        cause=cause_of(row.cause),
         **_tries_so_far(session, row),
     )
 

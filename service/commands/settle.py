@@ -60,6 +60,7 @@ def settle(book: Book, batch: Sequence[Ran]) -> list[bool]:
 
 def _settle_one(book: Book, ran: Ran) -> None:
     claimed = ran.claimed
+    book.cause = claimed.cause.text
     invoice = book.invoice(claimed.invoice_id)
     payment = next(p for p in book.payments(invoice) if p.id == claimed.payment_id)
     if ran.reading is not None and not _is_strangers(ran, ran.reading):

@@ -87,30 +87,55 @@ class CommandWorker:
 
     async def _run_one(self, claimed: Claimed) -> None:
         try:
-            ran = await run(
-                self._client,
-                claimed,
-                base_url=self._context.settings.upstream_url,
-                dice=self._dice,
-                now=self._context.clock.now(),
-            )
+            ran = await self._call(claimed)
             await self._store(ran)
         except ServiceError as error:
             # The lease stays; when it ends the same key is tried again.
-            log.warning("command_not_settled", command=claimed.id, reason=type(error).__name__)
+            log.warning(
+                "command_not_settled",
+                request_id=claimed.cause.request_id,
+                command=claimed.id,
+                reason=type(error).__name__,
+            )
         except Exception:
             log.exception("command_failed", command=claimed.id)
         else:
             log.info(
                 "command_ran",
+                request_id=claimed.cause.request_id,
                 command=claimed.id,
                 kind=claimed.kind,
+                invoice=claimed.invoice_id,
                 reference=claimed.reference,
                 status=ran.answer.status,
                 code=ran.answer.code,
                 then=ran.verdict.then,
             )
         self._context.wake.commands.set()
+
+    async def _call(self, claimed: Claimed) -> Ran:
+        """Make the command's calls; what Vipps said is counted, and part of the trace."""
+        context = self._context
+        parent = claimed.cause.traceparent
+        with context.traces.span(f"vipps {claimed.kind}", kind="client", parent=parent) as span:
+            ran = await run(
+                self._client,
+                claimed,
+                base_url=context.settings.upstream_url,
+                dice=self._dice,
+                now=context.clock.now(),
+            )
+            answer = ran.answer
+            span.note("command", claimed.id)
+            span.note("invoice", claimed.invoice_id)
+            span.note("status", answer.status or 0)
+        context.observed.vipps_answered(
+            claimed.kind,
+            status=answer.status,
+            code=answer.code or "",
+            took_s=answer.latency_ms / 1000,
+        )
+        return ran
 
     async def _store(self, ran: Ran) -> None:
         """Settle a command; keep Vipps's answer while the database is away and the lease lasts.

@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from service.cause import current_request_id
 from service.console.rendering import Pages, see_other
 from service.context import Context
 from service.errors import DatabaseAway, Unauthorized
-from service.ids import new_id
 from service.staff.roles import Permission, may
 from service.staff.sessions import SignedIn, csrf_token, is_seen_long_ago, note_seen, signed_in
 from service.store.tables import Feed, SalesUnit
@@ -137,7 +137,7 @@ class Gate:
             return self.refuse(503, "The database is away. Nothing was changed; try again.")
         except Exception as error:
             # The border of the service: whatever happens inside, a person gets an answer.
-            trace_id = new_id("trc")
+            trace_id = current_request_id()
             log.error("console_call_failed", trace_id=trace_id, exc_info=error)
             reason = (
                 f"A mistake of ours; nothing half done is kept. The log knows it as {trace_id}."

@@ -6,10 +6,12 @@ A plain ASGI endpoint: the framework's request object would cost a third of the 
 
 from collections import Counter
 from collections.abc import Sequence
+from time import monotonic
 
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
+from service.cause import Cause, cause_of, current_cause
 from service.context import Context
 from service.errors import DatabaseAway
 from service.group_commit import GroupCommit, NotStored, Overloaded
@@ -54,7 +56,9 @@ class Receiver:
         self._context = context
         self._registrations = Registrations(context)
         self._refusals = Refusals(context)
-        self._commits: GroupCommit[Received, Outcome] = GroupCommit(self._store, WAIT_MAX_S)
+        self._commits: GroupCommit[Received, Outcome] = GroupCommit(
+            self._store, wait_max_s=WAIT_MAX_S
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200 when stored, 401, 405, 413, or 503 when Vipps shall try again."""
@@ -79,14 +83,31 @@ class Receiver:
             body = await _read_body(scope, receive)
             if not await self._is_proven(msn, scope, body):
                 return 401
-            outcome = await self._commits.submit(self._received(msn, scope["headers"], body))
+            outcome = await self._commit(msn, scope["headers"], body)
         except _TooLarge:
             return 413
         except (DatabaseAway, Overloaded, NotStored) as error:
-            log.warning("webhook_not_stored", sales_unit=msn, reason=type(error).__name__)
+            reason = type(error).__name__
+            log.warning("webhook_not_stored", sales_unit=msn, reason=reason)
+            self._context.observed.webhook_not_stored(reason)
             return 503
         self.outcomes[outcome] += 1
         return 200
+
+    async def _commit(
+        self, msn: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> Outcome:
+        """Store a proven webhook together with whatever comes beside it."""
+        begun = monotonic()
+        with self._context.traces.span("vipps webhook", kind="server") as span:
+            cause = Cause(current_cause().request_id, span.traceparent)
+            received = self._received(msn, headers, body, cause)
+            span.note("vipps_event", received.id)
+            with self._context.traces.span("commit"):
+                outcome = await self._commits.submit(received)
+            span.note("outcome", outcome)
+        self._context.observed.webhook_stored(monotonic() - begun)
+        return outcome
 
     async def _is_proven(self, msn: str, scope: Scope, body: bytes) -> bool:
         """Tell whether Vipps sent it; the reason why not goes to the log alone."""
@@ -136,7 +157,9 @@ class Receiver:
         now = self._context.clock.now()
         verify(request, registered.secrets, now, tolerance_s=tolerance_s)
 
-    def _received(self, msn: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> Received:
+    def _received(
+        self, msn: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, cause: Cause
+    ) -> Received:
         return Received(
             id=new_id("vev"),
             msn=msn,
@@ -145,14 +168,20 @@ class Receiver:
             received_at=self._context.clock.business_now(),
             report=_parse(body),
             headers=kept_headers(headers),
+            cause=cause.text,
         )
 
     def _store(self, batch: Sequence[Received]) -> Sequence[Outcome]:
         outcomes = write(self._context, lambda book: record(book, batch))
         # A line for each would cost as much as storing it.
-        stored = Counter((each.msn, outcome) for each, outcome in zip(batch, outcomes, strict=True))
-        for (msn, outcome), count in stored.items():
-            log.info("webhooks_stored", sales_unit=msn, outcome=outcome, count=count)
+        alike: dict[tuple[str, Outcome], list[str]] = {}
+        for each, outcome in zip(batch, outcomes, strict=True):
+            request_id = cause_of(each.cause).request_id
+            alike.setdefault((each.msn, outcome), []).append(request_id)
+        for (msn, outcome), ids in alike.items():
+            log.info(
+                "webhooks_stored", sales_unit=msn, outcome=outcome, count=len(ids), request_ids=ids
+            )
         return outcomes
 
 

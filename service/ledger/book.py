@@ -14,6 +14,7 @@ import orjson
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
+from service.cause import current_cause
 from service.context import Context
 from service.events.shapes import CustomerTold, InvoiceMoved, InvoiceNoted, InvoiceShape
 from service.ids import new_id
@@ -50,6 +51,8 @@ class Book(Loaded):
         # retries live in real time (contract, section 8).
         self.now = context.clock.business_now()
         self.real_now = context.clock.now()
+        # What follows from one thing keeps it in mind; a batch is about many, one after another.
+        self.cause = current_cause().text
         self.rows = posting.Rows()
         self.stored = StoredEvents(session)
 
@@ -172,6 +175,7 @@ class Book(Loaded):
                 "type": type_,
                 **about,
                 "recorded_at": self.now,
+                "cause": self.cause,
                 "payload": self.vault.seal(
                     orjson.dumps(payload), place=f"event:{event_id}:payload"
                 ),
@@ -241,7 +245,13 @@ class Book(Loaded):
         row = new_command(payment, kind, now=self.real_now, after_s=after_s)
         row["body"] = seal_body(body, box or self.vault, row["id"])
         self.rows.commands.append(
-            {**row, "is_serial": True, "amount_minor": amount_minor, "act_id": act_id}
+            {
+                **row,
+                "is_serial": True,
+                "amount_minor": amount_minor,
+                "act_id": act_id,
+                "cause": self.cause,
+            }
         )
 
     def plan_read(self, payment: PaymentRecord, *, after_s: float = 0) -> None:
@@ -254,7 +264,7 @@ class Book(Loaded):
         self.rows.payments[payment.id] = payment
         read = CommandKind.READ_PAYMENT
         row = new_command(payment, read, now=self.real_now, after_s=after_s)
-        self.rows.reads[payment.id] = {**row, "is_serial": False}
+        self.rows.reads[payment.id] = {**row, "is_serial": False, "cause": self.cause}
 
     def open_commands(self, invoice: InvoiceRecord) -> Sequence[Command]:
         """Return the invoice's commands whose outcome is not known yet, reads left out."""

@@ -90,6 +90,7 @@ def _received(book: Book, msn: str, entry: LogEntry) -> Received:
         raw=entry.raw,
         received_at=book.now,
         report=entry.event,
+        cause=book.cause,
     )
 
 

@@ -26,7 +26,7 @@ class Received:
 
     `msn` is the path's, or that of the sales unit which read. `report` is what the bytes
     say, or why they say nothing. `id` names the row that it becomes. `headers` is JSON, kept as
-    evidence and not looked into; a read has none."""
+    evidence and not looked into; a read has none. `cause` goes on to all that follows from it."""
 
     id: str
     msn: str
@@ -35,6 +35,7 @@ class Received:
     received_at: datetime
     report: VippsEvent | MalformedEvent
     headers: bytes | None = field(default=None, repr=False)
+    cause: str | None = None
 
     @property
     def raw_hash(self) -> bytes:

@@ -56,6 +56,7 @@ def record(book: Book, batch: Sequence[Received]) -> list[Outcome]:
 
 
 def _record_one(book: Book, found: _ByName, received: Received) -> Outcome:
+    book.cause = received.cause
     row = stored_row(received, book)
     book.rows.vipps_events.append(row)
     row["outcome"], row["reason"] = _judge(book, found, received, row)

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.metrics.figures import Counted, Figures
+from service.metrics.figures import Aged, Counted, Figures
+from service.observed import Observed
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,15 +25,21 @@ class Received:
     refusals: Mapping[str, int]
 
 
-def exposition(figures: Figures, received: Received) -> bytes:
+def exposition(figures: Figures, received: Received, observed: Observed) -> bytes:
     """Return everything as Prometheus's text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(_metrics(figures, received)))
-    return generate_latest(registry)
+    return generate_latest(registry) + generate_latest(observed.registry)
 
 
 def _metrics(figures: Figures, received: Received) -> list[Metric]:
-    return [*_money(figures), *_counts(figures), *_broker(figures), *_webhooks(received)]
+    return [
+        *_money(figures),
+        *_counts(figures),
+        *_ages(figures),
+        *_broker(figures),
+        *_webhooks(received),
+    ]
 
 
 class _Collected(Collector):
@@ -68,6 +75,37 @@ def _counts(figures: Figures) -> Iterator[Metric]:
     yield _gauge("commands_open", "Calls to Vipps not settled.", "kind", figures.commands)
     yield _gauge("deliveries", "Deliveries not made.", "status", figures.deliveries)
     yield _gauge("subscriptions", "Subscriptions by status.", "status", figures.subscriptions)
+
+
+def _ages(figures: Figures) -> Iterator[Metric]:
+    yield _age(
+        "command_oldest",
+        "For how long the oldest call of a kind waits.",
+        "kind",
+        figures.commands_aged,
+    )
+    yield _age(
+        "undelivered_oldest",
+        "For how long the oldest event waits to be told, and where.",
+        "where",
+        figures.events_aged,
+    )
+    yield _age(
+        "sales_unit_held", "For how long Vipps has refused its keys.", "reason", figures.held
+    )
+    yield _age(
+        "registration_missing",
+        "For how long Vipps has had no registration.",
+        "reason",
+        figures.unregistered,
+    )
+
+
+def _age(name: str, text: str, label: str, rows: Sequence[Aged]) -> Metric:
+    gauge = GaugeMetricFamily(f"betalbar_{name}_seconds", text, labels=("sales_unit", label))
+    for row in rows:
+        gauge.add_metric((row.msn, row.kind), row.age_s)
+    return gauge
 
 
 def _broker(figures: Figures) -> Iterator[Metric]:

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from service.ids import made_at
 from service.store.inserts import table_of
 from service.store.tables import (
     OPEN_STATUSES,
@@ -20,9 +21,14 @@ from service.store.tables import (
     Command,
     Delivery,
     DeliveryStatus,
+    Event,
+    Fanout,
     Feed,
     Invoice,
+    Registration,
+    SalesUnit,
     Subscription,
+    SubscriptionStatus,
 )
 from service.store.tables.invoices import WARNED
 
@@ -51,6 +57,15 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Aged:
+    """For how many seconds the oldest of one kind has waited, in one sales unit."""
+
+    msn: str
+    kind: str
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Unpublished:
     """How many events of a sales unit the broker has not got, and whether it takes them.
 
@@ -70,20 +85,29 @@ class Figures:
     invoices: Sequence[Counted]  # by state
     problems: Sequence[Counted]  # by the state of the invoices that have one
     commands: Sequence[Counted]  # decided and not settled, by kind
+    commands_aged: Sequence[Aged]  # the same; a payment that is to be read has one of its own
     deliveries: Sequence[Counted]  # pending and failed ones
+    events_aged: Sequence[Aged]  # not delivered to who takes events, or not even fanned out
     subscriptions: Sequence[Counted]  # by status
+    held: Sequence[Aged]  # sales units whose keys Vipps refuses
+    unregistered: Sequence[Aged]  # those whose webhooks Vipps has dropped
     unpublished: Sequence[Unpublished]  # empty where there is no broker
 
 
 def figures(session: Session, *, now: datetime, has_broker: bool) -> Figures:
     """Read every figure of every sales unit."""
+    commands, commands_aged = _commands(session, now)
     return Figures(
         at_risk=money_at_risk(session),
         invoices=_invoices(session),
         problems=_problems(session),
-        commands=_commands(session),
+        commands=commands,
+        commands_aged=commands_aged,
         deliveries=_deliveries(session),
+        events_aged=_events_aged(session, now),
         subscriptions=_subscriptions(session),
+        held=_held(session, now),
+        unregistered=_unregistered(session, now),
         unpublished=_unpublished(session, now) if has_broker else (),
     )
 
@@ -114,9 +138,65 @@ def _problems(session: Session) -> list[Counted]:
     return _counted(session, column.msn, column.state, sa.text("problem IS NOT NULL"))
 
 
-def _commands(session: Session) -> list[Counted]:
+def _commands(session: Session, now: datetime) -> tuple[list[Counted], list[Aged]]:
     column = table_of(Command).c
-    return _counted(session, column.msn, column.kind, _one_of(column.status, OPEN_STATUSES))
+    found = session.execute(
+        sa.select(column.msn, column.kind, sa.func.count(), sa.func.min(column.created_at))
+        .where(_one_of(column.status, OPEN_STATUSES))
+        .group_by(column.msn, column.kind)
+        .order_by(column.msn, column.kind)
+    ).all()
+    counted = [Counted(msn, kind, count) for msn, kind, count, _ in found]
+    return counted, [_aged(msn, kind, since, now) for msn, kind, _, since in found]
+
+
+def _events_aged(session: Session, now: datetime) -> list[Aged]:
+    """Return how old the oldest event is that somebody still waits for, by where it waits."""
+    row, to = table_of(Delivery).c, table_of(Subscription).c
+    waiting = session.execute(
+        sa.select(row.msn, sa.func.min(row.created_at))
+        .join(table_of(Subscription), to.id == row.subscription_id)
+        .where(
+            row.status == _literal(DeliveryStatus.PENDING),
+            # Who has been disabled is told of elsewhere, and would be the oldest for ever.
+            to.status != _literal(SubscriptionStatus.DISABLED),
+            to.deleted_at.is_(None),
+        )
+        .group_by(row.msn)
+        .order_by(row.msn)
+    )
+    event, at = table_of(Event).c, table_of(Fanout).c
+    # A subquery, so that it is one look into the index for each sales unit.
+    follows = sa.and_(event.msn == at.msn, event.position == at.position + 1)
+    following = sa.select(event.id).where(follows).correlate(table_of(Fanout)).scalar_subquery()
+    unsent = session.execute(sa.select(at.msn, following).order_by(at.msn))
+    return [
+        *(_aged(msn, "delivery", since, now) for msn, since in waiting),
+        # By real time, in which the id was made: the sandbox's clock may be anywhere.
+        *(_aged(msn, "feed", made_at(key), now) for msn, key in unsent if key is not None),
+    ]
+
+
+def _held(session: Session, now: datetime) -> list[Aged]:
+    column = table_of(SalesUnit).c
+    found = sa.select(column.msn, column.held_because, column.held_since)
+    rows = session.execute(found.where(column.held_since.is_not(None)).order_by(column.msn))
+    return [_aged(msn, because or "", since, now) for msn, because, since in rows]
+
+
+def _unregistered(session: Session, now: datetime) -> list[Aged]:
+    column = table_of(Registration).c
+    found = (
+        sa.select(column.msn, sa.func.min(column.missing_since))
+        .where(column.missing_since.is_not(None), column.retired_at.is_(None))
+        .group_by(column.msn)
+        .order_by(column.msn)
+    )
+    return [_aged(msn, "missing", since, now) for msn, since in session.execute(found)]
+
+
+def _aged(msn: str, kind: str, since: datetime, now: datetime) -> Aged:
+    return Aged(msn, kind, max(0.0, (now - since).total_seconds()))
 
 
 def _deliveries(session: Session) -> list[Counted]:

@@ -21,6 +21,7 @@ from service.outbox.deliveries import Claimed, Room, claim
 from service.outbox.destinations import PLACES_MAX, PLACES_OF_TROUBLED_MAX
 from service.outbox.egress import Egress
 from service.outbox.fanout import fan_out
+from service.outbox.noting import note_answers, traced
 from service.outbox.ping import ping_payload
 from service.outbox.places import LEASE_S, SLOW_S, Places
 from service.outbox.settling import Sent, give_back, settle
@@ -129,7 +130,9 @@ class Deliverer:
         try:
             letter = _letter(delivery, vault)
             share = PLACES_MAX if delivery.is_sound else PLACES_OF_TROUBLED_MAX
-            reply = await post_signed(self._egress, vault, letter, at=at, places_max=share)
+            with traced(self._context, delivery) as span:
+                reply = await post_signed(self._egress, vault, letter, at=at, places_max=share)
+                span.note("status", reply.status or 0)
         except Exception:
             log.exception("delivery_failed", delivery=delivery.id)
             self._places.give_up(delivery)
@@ -178,6 +181,7 @@ class Deliverer:
         context = self._context
         with context.database.transaction() as session:
             settled = settle(session, context.vault, batch, now=context.clock.now())
+        note_answers(context, batch)
         if settled.has_feed_grown:
             context.wake.events.set()
 

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from service.cause import NOBODY, Cause, cause_of
 from service.ids import new_id
 from service.outbox import readiness
 from service.outbox.due import choose, choose_for_all
@@ -46,6 +47,7 @@ class Claimed:
     # When a subscription's first `test.ping` was made: its payload follows from that, and is not
     # stored. None: it is another event.
     pinged_at: datetime | None = None
+    cause: Cause = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,7 @@ def _lease(session: Session, taken: Sequence[tuple[Row, Row]], until: datetime) 
     lease, ids = new_id("lease"), [delivery.id for delivery, _ in taken]
     session.execute(_LEASE, {"ids": ids, "token": lease, "until": until})
     events = {delivery.event_id for delivery, _ in taken if delivery.line != PING_LINE}
-    payloads = {key: payload for key, payload in session.execute(_PAYLOADS, {"ids": events})}
+    told = {event.id: event for event in session.execute(_TOLD, {"ids": events})}
     pings = [delivery.id for delivery, _ in taken if delivery.line == PING_LINE]
     made_at = {k: at for k, at in session.execute(_MADE_AT, {"ids": pings})} if pings else {}
     return [
@@ -213,8 +215,9 @@ def _lease(session: Session, taken: Sequence[tuple[Row, Row]], until: datetime) 
             is_sound=subscription.is_sound,
             url=subscription.url,
             secrets=subscription.secrets,
-            payload=payloads.get(delivery.event_id, b""),
+            payload=event.payload if (event := told.get(delivery.event_id)) else b"",
             pinged_at=made_at.get(delivery.id),
+            cause=cause_of(event.cause if event else None),
         )
         for delivery, subscription in taken
     ]
@@ -225,5 +228,5 @@ _LEASE = (
     .where(among(DELIVERY.c.id, "ids"))
     .values(lease=sa.bindparam("token"), next_attempt_at=sa.bindparam("until"))
 )
-_PAYLOADS = sa.select(EVENT.c.id, EVENT.c.payload).where(among(EVENT.c.id, "ids"))
+_TOLD = sa.select(EVENT.c.id, EVENT.c.payload, EVENT.c.cause).where(among(EVENT.c.id, "ids"))
 _MADE_AT = sa.select(DELIVERY.c.id, DELIVERY.c.created_at).where(among(DELIVERY.c.id, "ids"))

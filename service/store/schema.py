@@ -25,6 +25,8 @@ def migrate(database: Database) -> None:
             connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             connection.execute(sa.text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
+        if not _is_older(MigrationContext.configure(connection).get_current_revision()):
+            return
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -37,8 +39,18 @@ def require_current(database: Database) -> None:
     # By the reading side: a probe that asks often must never wait for a writer.
     with database.snapshot() as session:
         found = MigrationContext.configure(session.connection()).get_current_revision()
-    if found != ScriptDirectory.from_config(_config()).get_current_head():
+    if _is_older(found):
         raise SchemaOutdated
+
+
+def _is_older(found: str | None) -> bool:
+    """Tell whether a revision is before this version's; one that it does not know comes after.
+
+    What a newer version has added, this one lives beside (docs/how-to/upgrade.md): processes of
+    both serve while one replaces the other, and the older may be started again."""
+    scripts = ScriptDirectory.from_config(_config())
+    known = {script.revision for script in scripts.walk_revisions()}
+    return found is None or (found in known and found != scripts.get_current_head())
 
 
 def _config() -> Config:

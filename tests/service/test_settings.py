@@ -234,7 +234,7 @@ def test_settings_of_the_table_are_all_there_are() -> None:
 
     assert names - {
         *("WEBHOOK_TOLERANCE_S", "MOBILEPAY_UNTIL", "ATTEMPTS_KEPT_DAYS", "METRICS_KEY"),
-        *("REFUND_ALONE_MAX_MINOR", "KEY_CALLS_PER_MINUTE"),
+        *("REFUND_ALONE_MAX_MINOR", "KEY_CALLS_PER_MINUTE", "TRACES_URL"),
     } == set(_GIVEN)
 
 

@@ -76,6 +76,7 @@ class Command(SQLModel, table=True):
     answer: dict[str, Any] | None = Field(default=None, sa_type=Json)
     created_at: datetime
     settled_at: datetime | None = None
+    cause: str | None = None  # the request and the trace that it comes from
 
 
 class CommandAttempt(SQLModel, table=True):

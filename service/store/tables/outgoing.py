@@ -47,6 +47,7 @@ class Event(SQLModel, table=True):
     recorded_at: datetime
     payload: bytes  # sealed: it holds the page's link
     subscription_id: str | None = None  # whom it tells of; that one is not told
+    cause: str | None = None  # the request and the trace that it comes from
 
 
 class Feed(SQLModel, table=True):

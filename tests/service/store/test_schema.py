@@ -42,10 +42,24 @@ def test_migrated_schema_has_every_check(database: Database) -> None:
 def test_older_schema_is_refused(database: Database) -> None:
     """A new version never works on yesterday's tables."""
     with database.transaction() as session:
-        session.execute(sa.text("UPDATE alembic_version SET version_num = 'older'"))
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '0018'"))
 
     with pytest.raises(SchemaOutdated):
         require_current(database)
+
+
+def test_newer_schema_is_lived_beside(database: Database) -> None:
+    """While I upgrade, and when I go back, the version before works on what the next has added."""
+    with database.transaction() as session:
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+
+    require_current(database)
+    migrate(database)
+
+    with database.snapshot() as session:
+        assert (
+            session.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+        )
 
 
 @ONLY_POSTGRESQL
