@@ -7,7 +7,6 @@ On PostgreSQL each has its own: they run side by side, and none holds the locks 
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from anyio import to_thread
@@ -47,8 +46,8 @@ class Writes:
         if not self._context.database.is_sqlite:
             return await to_thread.run_sync(self._store_alone, work)
         try:
-            # What it writes names its own request, not that of the first in the queue.
-            done = await self._shared.submit(partial(copy_context().run, work))
+            here = copy_context()  # what it writes names its own request as its cause
+            done = await self._shared.submit(lambda session: here.run(work, session))
         except Overloaded as error:
             raise DatabaseAway from error
         if isinstance(done, _Refused):

@@ -99,7 +99,7 @@ def worker(
         return
     listening = listen(settings.host, port)
     configure_logs(settings.log)
-    _run(_config(create_worker(settings)), listening)
+    _run(front_door(create_worker(settings), settings), listening)
 
 
 def migrate() -> None:

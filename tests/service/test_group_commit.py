@@ -172,7 +172,7 @@ async def test_drain_returns_when_nothing_waits() -> None:
 async def test_queue_that_is_too_old_refuses_newcomers_and_heals() -> None:
     """While the disk stands still, whoever comes late is told at once; then all is as before."""
     disk = _Disk()
-    commits = GroupCommit(disk.commit, 0.05)
+    commits = GroupCommit(disk.commit, wait_max_s=0.05)
     first = await _hold(disk, commits)
     patient = asyncio.create_task(commits.submit(1))
     await asyncio.sleep(0.1)
@@ -188,7 +188,7 @@ async def test_queue_that_is_too_old_refuses_newcomers_and_heals() -> None:
 async def test_slow_disk_lets_no_more_in_than_it_can_store_in_time() -> None:
     """What the last batch took says how many batches may wait; one may always."""
     disk = _Disk()
-    commits = GroupCommit(disk.commit, 100.0)
+    commits = GroupCommit(disk.commit, wait_max_s=100.0)
     commits._batch_s = 60.0
     first = await _hold(disk, commits)
     tasks = [asyncio.create_task(commits.submit(n)) for n in range(3 * BATCH_MAX)]
