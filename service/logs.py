@@ -23,6 +23,7 @@ ALLOWED_FIELDS = frozenset(
         *("sales_unit", "invoice", "reference", "outcome", "type", "event_id", "position"),
         *("command", "kind", "then", "attempt", "count"),
         *("subscription", "delivery", "deliveries"),
+        *("by", "files", "connections", "seconds"),
     }
 )
 _PLACES_MAX = 20

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 
 import statemachine
 from service.api.problems import KINDS
+from service.door.answers import REFUSALS
 from service.settings import Settings
 from tests import reference
 
@@ -116,8 +117,8 @@ def test_problem_codes_are_documented_with_their_status() -> None:
 
 def test_problem_codes_that_are_documented_exist() -> None:
     """Nobody writes code for an answer that never comes."""
-    # The one that the router makes by itself.
-    known = {*_codes(), "method_not_allowed"}
+    # Those of the door, and the one that the router makes by itself.
+    known = {*_codes(), *(code for code, _ in REFUSALS.values()), "method_not_allowed"}
 
     assert set(_rows(ERRORS)) - known == set()
 

@@ -13,7 +13,8 @@ from service.ids import new_id
 # A queue that is full is empty again within seconds.
 RETRY_AFTER_S = 2
 
-_SAID = {
+# Status: code and title.
+REFUSALS = {
     400: ("not_http", "This is not HTTP"),
     408: ("request_too_slow", "The request took too long to arrive"),
     431: ("headers_too_large", "The headers are too large, or too many"),
@@ -37,7 +38,7 @@ async def send_overloaded(send: Send) -> None:
 
 
 def _answer(status: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    code, title = _SAID[status]
+    code, title = REFUSALS[status]
     trace_id = new_id("trc")
     problem = {
         "type": f"urn:betalbar:problem:{code}",
