@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from service.store.db import Database
@@ -17,6 +18,12 @@ from service.store.schema import migrate
 from tests.reused_postgresql import ReusedDatabase
 
 _TEMPLATE = "betalbar_template"
+
+# A machine that others use, too, is slow at times: no test is about how long an example takes.
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

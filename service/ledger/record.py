@@ -156,7 +156,7 @@ def _apply(
         invoice.authorized_at = row["occurred_at"]
     if decision.trigger is Trigger.PUSH:
         payment.has_pushed = True
-    if invoice.problem is not None and invoice.problem["command"] == CommandKind.CREATE_PAYMENT:
+    if (invoice.problem or {}).get("command") == CommandKind.CREATE_PAYMENT:
         invoice.problem = None  # that Vipps could not be asked, which it was
     book.move(invoice, decision, _evidence(row, payment))
 
