@@ -15,9 +15,10 @@ _TABLES = """
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
     ORDER BY relname
 """
-# What a statement that changes the schema, or an ANALYZE, leaves behind.
+# What a change of the schema, or of what is said of it, or an ANALYZE leaves behind.
 _SHAPE = f"""
     SELECT count(*), max(xmin::text::bigint),
+           (SELECT string_agg(version_num, ' ') FROM alembic_version),
            (SELECT count(*) FROM pg_trigger WHERE tgrelid >= {_FIRST_OID_OF_OURS}),
            (SELECT count(*) FROM pg_constraint WHERE conrelid >= {_FIRST_OID_OF_OURS}),
            (SELECT count(*) FROM pg_statistic WHERE starelid >= {_FIRST_OID_OF_OURS})

