@@ -15,7 +15,6 @@ from psycopg import sql
 
 from service.store.db import Database
 from service.store.schema import migrate
-from tests.reused_postgresql import ReusedDatabase
 
 _TEMPLATE = "betalbar_template"
 
@@ -73,15 +72,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    with request.getfixturevalue("reused_postgres").given() as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def reused_postgres(postgres_url: str) -> Iterator[ReusedDatabase]:
-    """Keep one database of that server for test after test."""
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        yield ReusedDatabase(connection, postgres_url, _TEMPLATE)
+    server_url = request.getfixturevalue("postgres_url")
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(made.format(sql.Identifier(name), sql.Identifier(_TEMPLATE)))
+        yield _with_name(server_url, name)
+        dropped = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        connection.execute(dropped.format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from service.errors import DatabaseAway, ServiceError
 from service.feed.pages import Page, Wanted, read_page
 from service.store.keys import is_good_key
 from service.store.tables import ApiKey, Feed
+from service.wake import is_set_within
 
 # How long another process's commit, or a revoked key, can stay unseen.
 LOOK_S = 0.5
@@ -57,10 +58,7 @@ class OpenStream:
 
     async def hears(self, within_s: float) -> bool:
         """Return True at news, and False when the time is up."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._news.wait()
-        return self._news.is_set()
+        return await is_set_within(self._news, within_s)
 
     def end(self, why: str) -> None:
         """Let it end, wherever it is; the first reason stands."""

@@ -6,7 +6,6 @@ right now. Killed anywhere, the leases end and the same bytes go out again under
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -27,7 +26,7 @@ from service.outbox.places import LEASE_S, SLOW_S, Places
 from service.outbox.settling import Sent, give_back, settle
 from service.outbox.signing import Letter, post_signed
 from service.vault import Vault
-from service.wake import Signal
+from service.wake import Signal, is_set_within
 
 log = structlog.get_logger(__name__)
 
@@ -196,9 +195,8 @@ class Deliverer:
         return otherwise
 
     async def _rest(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(TROUBLED_S if self._sent or self._sending else LOOK_S):
-                await self._stirred.wait()
+        wait_s = TROUBLED_S if self._sent or self._sending else LOOK_S
+        await is_set_within(self._stirred, wait_s)
 
     async def _gather(self) -> None:
         """Let answers gather while there is enough to send: nothing waits for their commit."""

@@ -77,7 +77,8 @@ class PostgresWriter:
     def model(self, table: str, invoice_id: str) -> tuple[tuple[str, ...], list[Values]]:
         """Return columns and rows."""
         key = "id" if table == "invoice" else "invoice_id"
-        query = sql.SQL("SELECT * FROM {} WHERE {} = %s ORDER BY ctid")
+        # Not by place alone: one that was freed is used again.
+        query = sql.SQL("SELECT * FROM {} WHERE {} = %s ORDER BY xmin::text::bigint, ctid")
         found = self._connection.execute(
             query.format(sql.Identifier(table), sql.Identifier(key)), (invoice_id,)
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from service.ledger.types import Ask
 from service.store.db import Database
 from service.wake import Wake
 from tests.builders import an_invoice
+from tests.fake_merchant import DEADLINE_S
 from tests.service.api.feeding import fill
 from tests.service.api.listening import calling, listening, streaming
 from tests.service.api.shop import MSN, NOW, ONLY_SQLITE, Shop
@@ -210,15 +211,24 @@ async def test_streams_that_wait_share_one_look(shop: Shop, client: httpx.AsyncC
         await shop.create()
         for blocks in opened:
             await blocks.event()
-        await asyncio.sleep(watch.LOOK_S)  # each may read once more, and finds nothing
         for engine in {shop.database._reader, shop.database._writer}:
             sa.event.listen(engine, "before_cursor_execute", note)
+        # Each may read once more, and finds nothing: a reader asks for no key, a look does.
+        async with asyncio.timeout(DEADLINE_S):
+            while not statements or _count(statements, "feed") != _count(statements, "api_key"):
+                statements.clear()
+                await asyncio.sleep(watch.LOOK_S)
+        statements.clear()
         await asyncio.sleep(3 * watch.LOOK_S)
 
-    looks = [s for s in statements if "FROM api_key" in s]
-    assert 1 <= len(looks) < len(opened)
-    assert len([s for s in statements if "FROM feed" in s]) == len(looks)
+    looks = _count(statements, "api_key")
+    assert 1 <= looks < len(opened)
+    assert _count(statements, "feed") == looks
     assert not [s for s in statements if "FROM event" in s]
+
+
+def _count(statements: Sequence[str], table: str) -> int:
+    return sum(f"FROM {table}" in statement for statement in statements)
 
 
 async def test_slow_reader_holds_neither_a_transaction_nor_the_feed(
