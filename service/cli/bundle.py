@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 import orjson
 import sqlalchemy as sa
-from sqlmodel import Session, col
+from sqlmodel import Session, SQLModel, col
 
 from service.cli.findings import Finding
 from service.context import Context
 from service.metrics.figures import figures
 from service.settings import Settings
+from service.store.inserts import table_of
 from service.store.tables import (
     Attempt,
     CommandAttempt,
@@ -69,23 +70,20 @@ def _settings(settings: Settings) -> Mapping[str, str]:
 
 def _stored(session: Session, context: Context) -> Mapping[str, Any]:
     has_broker = bool(context.settings.broker_url)
-    registration = (Registration.msn, Registration.made_by, Registration.created_at)
     return {
         "schema": session.execute(sa.text("SELECT version_num FROM alembic_version")).scalar(),
         "figures": asdict(figures(session, now=context.clock.now(), has_broker=has_broker)),
         "registrations": _rows(
             session,
-            sa.select(*registration, Registration.missing_since, Registration.retired_at),
+            _select(Registration, "msn", "made_by", "created_at", "missing_since", "retired_at"),
         ),
         "subscriptions": _rows(
             session,
-            sa.select(Subscription.id, Subscription.msn, Subscription.status, Subscription.reason),
+            _select(Subscription, "id", "msn", "status", "reason"),
         ),
         "refused_webhooks": _rows(
             session,
-            sa.select(RefusedWebhook.at, RefusedWebhook.msn, RefusedWebhook.reason).order_by(
-                col(RefusedWebhook.id).desc()
-            ),
+            _select(RefusedWebhook, "at", "msn", "reason").order_by(col(RefusedWebhook.id).desc()),
         ),
         "vipps_errors": _rows(session, _vipps_errors()),
         "delivery_errors": _rows(session, _delivery_errors()),
@@ -94,16 +92,21 @@ def _stored(session: Session, context: Context) -> Mapping[str, Any]:
 
 def _vipps_errors() -> sa.Select[Any]:
     tried = CommandAttempt
-    shown = sa.select(tried.started_at, tried.kind, tried.status, tried.code)
+    shown = _select(tried, "started_at", "kind", "status", "code")
     is_wrong = sa.or_(col(tried.status).is_(None), col(tried.status) >= 400)
     newest = col(tried.command_id).desc()
     return shown.where(col(tried.latency_ms).is_not(None), is_wrong).order_by(newest)
 
 
 def _delivery_errors() -> sa.Select[Any]:
-    shown = sa.select(Attempt.at, Attempt.status, Attempt.error)
+    shown = _select(Attempt, "at", "status", "error")
     is_wrong = sa.or_(col(Attempt.status).is_(None), col(Attempt.status) >= 300)
     return shown.where(is_wrong).order_by(col(Attempt.at).desc())
+
+
+def _select(model: type[SQLModel], *names: str) -> sa.Select[Any]:
+    columns = table_of(model).c
+    return sa.select(*(columns[name] for name in names))
 
 
 def _rows(session: Session, wanted: sa.Select[Any]) -> list[dict[str, Any]]:
