@@ -3,8 +3,10 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import sqlalchemy as sa
 import typer
@@ -12,6 +14,7 @@ from rich.console import Console
 from sqlmodel import Session, col
 
 from service.app import open_context
+from service.cli.bundle import write_bundle
 from service.cli.doctor_network import examine_address, examine_port
 from service.cli.findings import Finding, compare_clocks, differences, next_step, show_findings
 from service.cli.output import AsJson, show_json
@@ -46,15 +49,24 @@ POSTGRESQL_TESTED = 18
 _FAILING = (SubscriptionStatus.DEGRADED, SubscriptionStatus.PARKED, SubscriptionStatus.DISABLED)
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Also write versions, settings, errors and ages there, to ask for help."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check this installation, and say the one thing to do next; change nothing at Vipps.
 
     Looks at the settings, the database, its version and schema, the master keys, whether the
     service runs, the public URL and its certificate, the clock, and for each sales unit its keys
     for Vipps, its registration and its subscriptions. Ends with 1 where something is not well.
-    Why single webhooks are refused is what `betalbar webhooks doctor` finds out.
+    Why single webhooks are refused is what `betalbar webhooks doctor` finds out. With --bundle it
+    writes a file for who helps: no secret is in it, and nothing about a person.
     """
     findings = asyncio.run(_examine())
+    if bundle is not None:
+        _write(bundle, findings)
     step = next_step(findings)
     if as_json:
         show_json({"findings": [asdict(one) for one in findings], "next": step or None})
@@ -63,6 +75,19 @@ def doctor(as_json: AsJson = False) -> None:
         print(f"\nNext: {step}" if step else "\nAll is well.")
     if step:
         raise typer.Exit(1)
+
+
+def _write(bundle: Path, findings: list[Finding]) -> None:
+    """Write the bundle with what can be read; of a broken installation, what was found."""
+    is_readable = any(one.check == "schema" and one.is_well for one in findings)
+    context = None
+    with suppress(SealBroken, SettingsInvalid, DatabaseAway, SchemaOutdated):
+        context = open_context(load_settings()) if is_readable else None
+    try:
+        write_bundle(bundle, findings, context)
+    finally:
+        if context is not None:
+            context.database.dispose()
 
 
 async def _examine() -> list[Finding]:

@@ -67,7 +67,9 @@ app.command(epilog=examples("betalbar worker", "betalbar worker --port 9091"))(s
 app.command(epilog=examples("betalbar migrate"))(serving.migrate)
 app.command(epilog=examples("betalbar demo"))(demo.demo)
 app.command(epilog=examples("betalbar sandbox --port 8090 --file sandbox.db"))(serving.sandbox)
-app.command(epilog=examples("betalbar doctor"))(doctor.doctor)
+app.command(epilog=examples("betalbar doctor", "betalbar doctor --bundle betalbar.json"))(
+    doctor.doctor
+)
 app.command(epilog=examples("betalbar retention"))(retention.retention)
 app.add_typer(keys.app, name="keys")
 app.add_typer(sales_units.app, name="sales-units")

@@ -1,0 +1,61 @@
+"""Dockerfile, compose.yaml and the unit: settings, commands and ports that are really there."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+from service.cli.program import app as program
+from service.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+PACKAGING = ROOT / "docs" / "packaging"
+OURS = {name: one for name, one in COMPOSE["services"].items() if "build" in one}
+
+
+def test_settings_that_are_set_exist() -> None:
+    """A variable with a typing error would be ignored in silence."""
+    texts = (DOCKERFILE, (ROOT / "compose.yaml").read_text())
+    named = {name for text in texts for name in re.findall(r"BETALBAR_([A-Z_]+)", text)}
+
+    assert named <= {name.upper() for name in Settings.model_fields}
+
+
+def test_commands_that_are_started_exist() -> None:
+    """Each container and the unit start what there is, with options that there are."""
+    known: Any = typer.main.get_command(program)
+    unit = (PACKAGING / "betalbar.service").read_text()
+    started = [one["command"] for one in OURS.values()]
+    started.append(re.findall(r"^ExecStart=\S+/betalbar (.+)$", unit, re.MULTILINE)[0].split())
+    started.append(json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)[0]))
+
+    for name, *rest in started:
+        options = {
+            flag for p in known.commands[name].params for flag in (*p.opts, *p.secondary_opts)
+        }
+        assert {word for word in rest if word.startswith("--")} <= options
+
+
+def test_ports_of_image_proxy_and_worker_are_the_same() -> None:
+    """The proxy finds the replicas, and the healthcheck every one of them."""
+    nginx = (PACKAGING / "nginx.conf").read_text()
+    port = re.findall(r"BETALBAR_PORT=(\d+)", DOCKERFILE)[0]
+
+    assert re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE) == [port]
+    assert f"http://127.0.0.1:{port}/healthz" in DOCKERFILE
+    assert re.findall(r"server (\w+):(\d+);", nginx) == [("one", port), ("two", port)]
+    assert COMPOSE["services"]["worker"]["command"][-1] == port
+    listening = re.findall(r"listen (\d+);", nginx)
+    assert COMPOSE["services"]["proxy"]["ports"] == [f"127.0.0.1:{listening[0]}:{listening[0]}"]
+
+
+def test_image_runs_as_nobody_in_particular_and_writes_nothing() -> None:
+    """Who breaks in finds no root and nothing to change."""
+    assert re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE) == ["10001"]
+    assert "--require-hashes" in DOCKERFILE
+    assert all(one["read_only"] and one["cap_drop"] == ["ALL"] for one in OURS.values())
