@@ -8,6 +8,7 @@ from rich.console import Console
 
 from service.context import Context
 from service.inbox.registering import Standing
+from service.vipps import reason_of
 from webhooks.instants import parse_http_date
 from webhooks.vipps import TOLERANCE_S
 
@@ -30,7 +31,7 @@ async def compare_clocks(context: Context, http: httpx.AsyncClient) -> Finding:
     try:
         answer = await http.get(context.settings.upstream_url)
     except httpx.HTTPError as error:
-        said = f"Vipps can't be reached: {type(error).__name__}"
+        said = f"Vipps can't be reached: {reason_of(error)}"
         return Finding("clock", False, said, "let this machine reach Vipps")
     theirs = parse_http_date(answer.headers.get("date", "").encode())
     if theirs is None:

@@ -27,7 +27,7 @@ from service.inbox.refusals import recent_refusals
 from service.inbox.registering import Standing, active, compare, webhook_url
 from service.settings import is_loopback
 from service.store.tables import Registration, StoredVippsEvent
-from service.vipps import VippsClient, new_http
+from service.vipps import VippsClient, new_http, reason_of
 from webhooks.meanings import meaning_of
 from webhooks.vipps import authority_and_path, sign
 
@@ -110,7 +110,7 @@ async def _probe(
     try:
         answer = await http.post(one.url, content=PROBE, headers=signed)
     except httpx.HTTPError as error:
-        return Finding(name, False, f"{one.url} can't be reached: {type(error).__name__}")
+        return Finding(name, False, f"{one.url} can't be reached: {reason_of(error)}")
     return Finding(name, answer.status_code == 200, f"{one.url} answers {answer.status_code}")
 
 

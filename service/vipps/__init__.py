@@ -6,6 +6,7 @@ requests and `reading` reads what Vipps tells of a payment, both without I/O. No
 
 from service.vipps.answer import Answer
 from service.vipps.client import VippsClient, new_http
+from service.vipps.exchange import reason_of
 from service.vipps.keys import VippsKeys
 from service.vipps.verdicts import CommandVerdict, Then, judge
 
@@ -17,4 +18,5 @@ __all__ = [
     "VippsKeys",
     "judge",
     "new_http",
+    "reason_of",
 ]

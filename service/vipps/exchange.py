@@ -1,5 +1,6 @@
 """One HTTP request to Vipps and its answer, within bounds."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -68,7 +69,22 @@ def _network() -> httpx.AsyncBaseTransport:
             trust_env=False,
         )
 
-    return AiohttpTransport(verify=tls, trust_env=False, client=session)
+    return _Network(verify=tls, trust_env=False, client=session)
+
+
+class _Network(AiohttpTransport):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        # What an address says of a user stands in a header by now; aiohttp refuses both.
+        request.url = request.url.copy_with(userinfo=b"")
+        return await super().handle_async_request(request)
+
+
+def reason_of(error: httpx.HTTPError) -> str:
+    """Return why a call got no answer, in the system's own words where it has some."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno)
+    return type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)

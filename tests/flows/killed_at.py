@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-import httpx
+import aiohttp
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlmodel import Session, SQLModel
@@ -150,19 +150,17 @@ def _on_insert(model: type[SQLModel], react: Callable[[sa.Connection, object], N
 
 def once_sent(doom: Doom) -> None:
     """Die when a request to Vipps has wholly left, and before anything of its answer is read."""
-    real = httpx.AsyncClient.stream
-
-    async def follow(step: str, _: object) -> None:
-        if step == "http11.receive_response_headers.started":
-            die()
+    real = aiohttp.ClientResponse.start
 
     @wraps(real)
-    def stream(self: httpx.AsyncClient, method: str, url: str, **named: Any) -> Any:
-        if doom.is_due(f"{method} {url}"):
-            named["extensions"] = {"trace": follow}
-        return real(self, method, url, **named)
+    async def start(self: aiohttp.ClientResponse, connection: Any) -> aiohttp.ClientResponse:
+        if doom.is_due(f"{self.method} {self.url}"):
+            if self._writer is not None:  # what sends the body
+                await self._writer
+            die()
+        return await real(self, connection)
 
-    httpx.AsyncClient.stream = stream  # type: ignore[method-assign,assignment]
+    aiohttp.ClientResponse.start = start  # type: ignore[method-assign]
 
 
 def _body(request: Any, *_: object, **__: object) -> object:

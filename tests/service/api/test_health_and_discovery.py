@@ -48,7 +48,7 @@ async def test_readyz_is_503_when_a_worker_has_ended(shop: Shop) -> None:
 async def test_readyz_is_503_while_the_database_is_away_or_old(shop: Shop) -> None:
     """It says which of the two it is."""
     with shop.database.transaction() as session:
-        session.execute(sa.text("UPDATE alembic_version SET version_num = 'older'"))
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
 
     outdated = await shop.nobody.get("/readyz")
     take_away(shop.database)
