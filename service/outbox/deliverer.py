@@ -21,6 +21,7 @@ from service.outbox.destinations import PLACES_MAX, PLACES_OF_TROUBLED_MAX
 from service.outbox.egress import Egress
 from service.outbox.fanout import fan_out
 from service.outbox.noting import note_answers, traced
+from service.outbox.pace import Pace
 from service.outbox.ping import ping_payload
 from service.outbox.places import LEASE_S, SLOW_S, Places
 from service.outbox.settling import Sent, give_back, settle
@@ -32,9 +33,9 @@ log = structlog.get_logger(__name__)
 
 # Work that no signal of this process announced: another process's, retries, ended leases.
 LOOK_S = 1.0
-# What fails is looked for, and what came of it stored, so often: many at once, so that the dead
-# cost the living four commits a second and not one for each of their tries.
-TROUBLED_S = 0.25
+# Between the tries of those that fail, which are claimed by the dozen: begun all at once they
+# would take the interpreter from everybody else for a tenth of a second.
+_BETWEEN_TROUBLED_S = 0.01
 # A round costs some milliseconds, for one answer or for a hundred.
 GATHER_S = 0.02
 # Of the five seconds that the workers have at a stop, one remains for the commits.
@@ -60,7 +61,7 @@ class Deliverer:
         self._places = Places()
         self._has_feed_grown = True
         self._look_at = 0.0
-        self._troubled_at = 0.0
+        self._pace_of_troubled = Pace()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; then finish what is in hand, within ten seconds."""
@@ -84,10 +85,8 @@ class Deliverer:
 
     async def _round(self) -> bool:
         """Do what can be done at once; tell whether there may be more of it."""
-        now = monotonic()
-        is_time_for_troubled = now >= self._troubled_at
-        if is_time_for_troubled:
-            self._troubled_at = now + TROUBLED_S
+        begun = monotonic()
+        is_time_for_troubled = self._pace_of_troubled.is_due(begun)
         await self._settle(with_troubled=is_time_for_troubled)
         room = self._places.room(monotonic())
         await self._give_back()
@@ -98,6 +97,8 @@ class Deliverer:
         events, claimed = await self._guarded(
             partial(self._find, room, with_news=has_grown), otherwise=nothing
         )
+        if is_time_for_troubled:
+            self._pace_of_troubled.looked(begun, monotonic())
         self._has_feed_grown |= events > 0  # there may be more
         self._places.take(claimed, monotonic())
         self._start()
@@ -119,12 +120,14 @@ class Deliverer:
 
     def _start(self) -> None:
         """Send what there is a place for."""
-        for delivery in self._places.start(monotonic()):
-            task = asyncio.create_task(self._send(delivery))
+        for n, delivery in enumerate(self._places.start(monotonic())):
+            wait_s = 0.0 if delivery.is_sound else n * _BETWEEN_TROUBLED_S
+            task = asyncio.create_task(self._send(delivery, wait_s))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
-    async def _send(self, delivery: Claimed) -> None:
+    async def _send(self, delivery: Claimed, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
         at, vault = self._context.clock.now(), self._context.vault
         try:
             letter = _letter(delivery, vault)
@@ -195,7 +198,8 @@ class Deliverer:
         return otherwise
 
     async def _rest(self) -> None:
-        wait_s = TROUBLED_S if self._sent or self._sending else LOOK_S
+        has_work = self._sent or self._sending
+        wait_s = self._pace_of_troubled.rest_s(monotonic()) if has_work else LOOK_S
         await is_set_within(self._stirred, wait_s)
 
     async def _gather(self) -> None:

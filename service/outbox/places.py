@@ -31,9 +31,9 @@ _SHARE_MAX = 200
 # A thousand dead receivers that hang for 15 s each, at sixteen tries a second, need twice as many;
 # then they wait for each other.
 TROUBLED_MAX = 128
-# Per look, so that a crowd of dead receivers coming back together costs the healthy a few
-# milliseconds each time, not a tenth of a second.
-_TROUBLED_PER_LOOK = 8
+# Per look, so that a crowd of dead receivers coming back together costs the healthy a hundredth of
+# a second each time, not a tenth.
+_TROUBLED_PER_LOOK = 16
 # Of those that are not known to be well; beyond it there is room for the others only.
 STRANGERS_MAX = 192
 # Each holds a socket, and a process mostly has a thousand of them.

@@ -5,13 +5,14 @@ them: for a few hundred that costs more than the database does.
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
 
 
 class _Texts(sa.types.TypeDecorator[Collection[str]]):
@@ -37,6 +38,10 @@ class _Among(FunctionElement[bool]):
     type = sa.Boolean()
     name = "among"
     inherit_cache = True
+
+    def self_group(self, against: OperatorType | None = None) -> Self:
+        """Stand as it is: SQLAlchemy would write `IN (…) = 1`, which SQLite answers by a scan."""
+        return self
 
 
 def among(column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:

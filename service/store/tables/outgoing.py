@@ -94,10 +94,18 @@ class Subscription(SQLModel, table=True):
     __tablename__ = "subscription"
     __table_args__ = (
         one_of("status", SubscriptionStatus, "status_known"),
-        # Who may be sent to now, without reading who may not: a thousand dead receivers rest in
-        # the future of this index, and those that are ready again stand behind the healthy.
+        # Who may be sent to now, without reading who may not: a thousand dead receivers are not in
+        # the first index at all, and rest in the future of the second.
         sa.Index(
-            "ix_subscription_ready", "status", "ready_at", **only_where("ready_at IS NOT NULL")
+            "ix_subscription_sound",
+            "ready_at",
+            **only_where("status = 'healthy' AND failures = 0 AND ready_at IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_subscription_troubled",
+            "status",
+            "ready_at",
+            **only_where("(status != 'healthy' OR failures > 0) AND ready_at IS NOT NULL"),
         ),
     )
 

@@ -1,0 +1,22 @@
+"""What fails is looked after often while that is cheap, and rarely while it is not."""
+
+import pytest
+
+from service.outbox.pace import Pace
+
+
+@pytest.mark.parametrize(
+    ("took_s", "rest_s"),
+    [(0.001, 0.25), (0.005, 0.25), (0.02, 1.0), (0.03, 1.5), (0.5, 2.0)],
+)
+def test_looks_take_a_fiftieth_of_the_time(took_s: float, rest_s: float) -> None:
+    """Unless they are so short that nobody notices, or so long that the tries would stop."""
+    pace = Pace()
+    assert pace.is_due(100.0)
+
+    pace.looked(100.0, 100.0 + took_s)
+
+    assert not pace.is_due(100.0 + rest_s - 0.001)
+    assert pace.is_due(100.0 + rest_s + 0.001)
+    assert pace.rest_s(100.1) == pytest.approx(rest_s - 0.1)
+    assert pace.rest_s(100.0 + rest_s + 1) == 0
