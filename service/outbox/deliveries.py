@@ -58,12 +58,14 @@ class Room:
     for all others; `in_hand` counts what it holds, by subscription; those that are `closed` get no
     more. Of each it holds at most its share: who is not in `shares` gets one at a time (None: as
     many as are sent at once, whoever it is), and nothing at all where there is room for those in
-    `shares` only."""
+    `shares` only. Those in hand that are `unwell` cannot be found among the sound: that look is
+    not told of them, however many hang."""
 
     sound: int
     troubled: int
     in_hand: Mapping[str, int] = field(default_factory=dict)
     closed: Collection[str] = ()
+    unwell: Collection[str] = ()
     shares: Mapping[str, int] | None = None
     is_for_trusted_only: bool = False
 
@@ -129,8 +131,10 @@ def _ready(
     """Return subscriptions that have waited longest, locked, without those another works on."""
     if limit <= 0:
         return ()
-    full = {key for key in room.in_hand if room.left_for(key) <= 0}
-    given = {"now": now, "closed": full.union(room.closed), "at_most": limit}
+    closed = {key for key in room.in_hand if room.left_for(key) <= 0}.union(room.closed)
+    if is_sound:
+        closed.difference_update(room.unwell)
+    given = {"now": now, "closed": closed, "at_most": limit}
     if is_sound and room.is_for_trusted_only:
         return session.execute(_READY_TRUSTED, {**given, "trusted": room.shares or ()}).all()
     return session.execute(_READY_SOUND if is_sound else _READY_TROUBLED, given).all()

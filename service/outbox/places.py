@@ -218,6 +218,7 @@ class Places:
             troubled=min(TROUBLED_MAX - troubled, _TROUBLED_PER_LOOK, left),
             in_hand={key: lane.held for key, lane in lanes.items()},
             closed=busy.union(slow),
+            unwell=[key for key, lane in lanes.items() if not lane.is_sound],
             shares=shares,
             is_for_trusted_only=strangers >= STRANGERS_MAX,
         )

@@ -35,6 +35,7 @@ from service.outbox.deliverer import Deliverer
 from service.outbox.egress import open_egress
 from service.outbox.rows import DELIVERY, SUBSCRIPTION
 from service.outbox.subscriptions import SUBSCRIPTIONS_MAX
+from service.sandbox import spare_the_collector
 from service.store.db import Database
 from service.store.schema import migrate
 from service.store.tables import SubscriptionStatus
@@ -197,6 +198,7 @@ async def _measure(options: argparse.Namespace) -> None:
             units = [MSN, *(f"9{n:05}" for n in range(-(-options.dead // SUBSCRIPTIONS_MAX)))]
             alone = _a_service("alone", databases[0], units, 0, ports)
             beside = _a_service("beside", databases[1], units, options.dead, ports)
+            spare_the_collector()  # as `betalbar serve` does
             print(f"warming up: {options.dead} endpoints begin to fail", flush=True)
             async with _delivering(beside):
                 await _tell(beside, seconds=options.warm_up, rate=options.rate)
