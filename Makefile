@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test torture fuzz mutants sbom bench bench-quick check fmt lock reference schemas docs screenshots
+.PHONY: help setup run demo test torture fuzz mutants seeded-bugs sbom bench bench-quick check fmt lock reference schemas docs screenshots
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ fuzz: $(STAMP) ## Fuzz each parser by coverage, and mutate a million webhooks
 mutants: $(STAMP) ## Break the two cores a line at a time, and say what no test notices
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
+
+seeded-bugs: $(STAMP) ## Break a copy of the code on purpose, a patch at a time, and say what no test notices
+	$(BIN)/python -m tests.seeded_bugs
 
 sbom: $(STAMP) ## Write what is in a release to sbom.json (CycloneDX)
 	$(BIN)/cyclonedx-py requirements requirements.txt --output-file sbom.json

@@ -54,6 +54,17 @@ def resigned(request: SignedRequest, *, key: bytes, signed_headers: str) -> Sign
     return with_authorization(request, value.encode())
 
 
+class Jealous(bytes):
+    """Bytes that may be compared by `compare_digest` only."""
+
+    __hash__ = bytes.__hash__
+
+    def __eq__(self, _other: object) -> bool:
+        raise AssertionError("compared with ==, which takes as long as the beginnings agree")
+
+    __ne__ = __eq__
+
+
 def refused(request: SignedRequest) -> type[VerificationError]:
     """Return why the request is refused."""
     with pytest.raises(VerificationError) as caught:
@@ -76,6 +87,16 @@ def test_verify_genuine_request_returns_the_secrets_index() -> None:
     assert vipps.verify(request, [SECRET], NOW) == 0
     assert vipps.verify(request, [OTHER_SECRET, SECRET], NOW) == 1
     assert vipps.verify(request, [SECRET, SECRET], NOW) == 0
+
+
+def test_verify_compares_nothing_secret_with_equals() -> None:
+    """How long a refusal takes tells nobody how much of a signature was right (T19)."""
+    request = a_signed_request()
+    for name in (AUTHORIZATION, COPY, HASH):
+        request = with_header(request, name, Jealous(header(request, name)))
+
+    assert vipps.verify(request, [OTHER_SECRET, SECRET], NOW) == 1
+    assert refused(with_header(request, HASH, Jealous(b"A" * 44))) is ContentMismatch
 
 
 def test_verify_another_secret_is_refused() -> None:

@@ -94,6 +94,16 @@ async def test_unknown_address_or_method_is_a_problem_document_too(
 
 
 @ONLY_SQLITE
+@pytest.mark.parametrize("path", ["/v1/invoices", "/healthz", "/metrics", "/openapi.json"])
+async def test_trace_is_no_method_of_any_address(shop: Shop, path: str) -> None:
+    """No answer carries a request's own headers back, with the key among them (T52)."""
+    answer = await shop.client.request("TRACE", path)
+
+    assert answer.status_code == 405
+    assert shop.client.headers["Authorization"] not in answer.text
+
+
+@ONLY_SQLITE
 async def test_405_names_every_method_that_there_is(shop: Shop) -> None:
     """The answer to a wrong method lists the right ones."""
     answer = await shop.client.put("/v1/invoices", json={})

@@ -1,6 +1,7 @@
 """Who gets in, what they get, and what another site's page can't make them do."""
 
 import re
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -8,10 +9,11 @@ import sqlalchemy as sa
 from sqlmodel import select
 
 from service.staff.sessions import IDLE_END
+from service.store.db import Database
 from service.store.inserts import table_of
 from service.store.tables import Event, StaffSession
-from tests.builders import NOW, ONLY_SQLITE
-from tests.service.console.conftest import Desk
+from tests.builders import MSN, NOW, ONLY_SQLITE, OTHER_MSN, a_context
+from tests.service.console.conftest import Desk, open_desk
 from tests.service.console.test_overview import send
 
 pytestmark = ONLY_SQLITE
@@ -39,6 +41,21 @@ def test_signing_in_opens_the_overview(desk: Desk) -> None:
     page = desk.http.get("/console")
     assert page.status_code == 200
     assert "Acme" in page.text
+
+
+def test_cookie_over_https_is_of_this_host_alone(database: Database) -> None:
+    """No other host or path of the same domain can set it, and it goes over https only (T36)."""
+    outside = {"public_url": "https://pay.example.com"}
+    made = a_context(database, MSN, OTHER_MSN)
+    context = replace(made, settings=made.settings.model_copy(update=outside))
+
+    with open_desk(context) as desk:
+        cookie = desk.sign_in().headers["set-cookie"]
+
+    name, *marks = cookie.split("; ")
+    assert name.startswith("__Host-betalbar=")
+    assert {"HttpOnly", "Path=/", "SameSite=strict", "Secure"} <= set(marks)
+    assert not [mark for mark in marks if mark.startswith("Domain")]
 
 
 @pytest.mark.parametrize("form", [{"password": "wrong"}, {"login": "nobody"}])
@@ -89,6 +106,22 @@ def test_forms_of_other_sites_are_refused(desk: Desk, headers: dict[str, str], p
     answer = desk.http.post(path, data={"login": "viewer"}, headers=headers)
 
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("csrf", [None, "", "wrong"])
+def test_form_without_its_sessions_token_is_refused(desk: Desk, csrf: str | None) -> None:
+    """Nor is one that says where it comes from, and not what our pages carry (T37)."""
+    desk.sign_in("admin")
+    form = {"url": "https://shop.example/in", "csrf": csrf}
+
+    answer = desk.http.post(
+        "/console/subscriptions/sub_1/disable",
+        data={name: value for name, value in form.items() if value is not None},
+        headers={"sec-fetch-site": "same-origin"},
+    )
+
+    assert answer.status_code == 403
+    assert "out of date" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 import re
 
 import pytest
+from markupsafe import escape
 from playwright.sync_api import Page, expect
 from sqlmodel import col, select
 
 from service.outbox import health, readiness, subscriptions
 from service.outbox.fanout import fan_out
-from service.store.tables import Delivery, DeliveryStatus, StaffAct
+from service.store.tables import Attempt, Delivery, DeliveryStatus, StaffAct
 from tests.browser import SMALL, is_too_wide
 from tests.builders import MSN, NOW, ONLY_SQLITE, OTHER_MSN
 from tests.service.console.conftest import Desk
@@ -61,6 +62,23 @@ def test_delivery_is_read_and_sent_again(desk: Desk, page: Page) -> None:
     assert page.evaluate("window.hit") is None
     assert acts(desk) == ["signed_in", "subscription.redeliver"]
     expect(page.get_by_role("button", name="Replay")).to_have_count(0)
+
+
+def test_what_a_receiver_answers_is_shown_as_text(desk: Desk) -> None:
+    """A stranger's bytes stand in my page, and are nothing but text (T38)."""
+    key = subscribe(desk)
+    delivery = first_delivery(desk, key)
+    sealed = desk.context.vault.seal(HOSTILE.encode(), place=f"attempt:{delivery}:1:answer")
+    with desk.context.database.transaction() as session:
+        session.add(
+            Attempt(delivery_id=delivery, number=1, at=NOW, status=500, latency_ms=7, answer=sealed)
+        )
+    desk.sign_in("support")
+
+    page = desk.http.get(f"/console/subscriptions/{key}").text
+
+    assert str(escape(HOSTILE)) in page
+    assert HOSTILE not in page
 
 
 def test_window_is_counted_and_then_replayed(desk: Desk) -> None:

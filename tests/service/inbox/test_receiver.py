@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import httpx
 import orjson
 import pytest
 import sqlalchemy as sa
@@ -165,6 +166,30 @@ async def test_host_of_the_request_is_of_no_importance(desk: Desk) -> None:
         answer = await client.post(PATH, content=BODY, headers=headers)
 
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/webhooks/vipps/{OTHER_MSN}/%2e%2e/{MSN}",
+        f"/webhooks//vipps/{MSN}",
+        f"/webhooks/vipps/{MSN};a=b",
+        f"/webhooks/vipps/{MSN}%00",
+        f"/webhooks/vipps/%2e/{MSN}",
+        f"/webhooks/vipps/{OTHER_MSN}?msn={MSN}",
+        f"/webhooks/vipps/{OTHER_MSN}",
+    ],
+)
+async def test_path_in_another_spelling_lets_nobody_in(desk: Desk, path: str) -> None:
+    """A genuine signature, sent by another way than it was made for, moves nothing (T8)."""
+    register(desk.context, "theirs", msn=OTHER_MSN)
+    as_written = httpx.URL("http://any.host").copy_with(raw_path=path.encode())
+
+    async with posting(desk.context) as client:
+        answer = await client.post(as_written, content=BODY, headers=signed_headers(BODY))
+
+    assert answer.status_code in (401, 404)
+    assert _stored(desk) == 0
 
 
 async def test_copy_of_the_signature_counts_where_the_first_is_taken(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from service.errors import DatabaseAway
 from service.store.db import Database
 from service.store.statements import insert_or_leave
 from service.store.tables import Feed
-from tests.builders import MSN, ONLY_SQLITE, a_context
+from tests.builders import MSN, ONLY_POSTGRESQL, ONLY_SQLITE, a_context
 
 _POSITION = sa.text("SELECT position FROM feed")
 _ROUNDS = 25
@@ -32,6 +32,17 @@ def test_sqlite_is_durable_and_checks_foreign_keys(database: Database) -> None:
             found[name] = [session.execute(sa.text(f"PRAGMA {one}")).scalar() for one in asked]
 
     assert found["writer"] == found["reader"] == ["wal", 2, 1, 5000]
+
+
+@ONLY_POSTGRESQL
+def test_postgresql_lets_nothing_wait_for_ever(database: Database) -> None:
+    """A statement, a lock and a forgotten transaction end by themselves (T43)."""
+    asked = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+
+    with database.snapshot() as session:
+        found = [session.execute(sa.text(f"SHOW {one}")).scalar() for one in asked]
+
+    assert found == ["30s", "8s", "30s"]
 
 
 @ONLY_SQLITE

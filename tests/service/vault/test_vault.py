@@ -92,3 +92,14 @@ def test_phone_lookup_is_of_one_sales_unit(database: Database) -> None:
     vault = _open(database, KEY)
 
     assert vault.phone_lookup("1234", "4791234567") != vault.phone_lookup("4321", "4791234567")
+
+
+def test_phone_lookup_can_be_computed_with_this_databases_keys_only(database: Database) -> None:
+    """Who tries every number needs the keys: elsewhere the same number looks otherwise (T46)."""
+    here = _open(database, KEY).phone_lookup("1234", "4791234567")
+    with database.transaction() as session:
+        session.execute(sa.delete(DataKey))
+
+    elsewhere = _open(database, KEY).phone_lookup("1234", "4791234567")
+
+    assert here != elsewhere

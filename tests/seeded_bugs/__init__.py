@@ -1,0 +1,1 @@
+"""Bugs made on purpose, each of which the suite must notice: `make seeded-bugs`."""
