@@ -31,6 +31,7 @@ from service.door import Admission
 from service.errors import ServiceError, SettingsInvalid
 from service.inbox.receiver import Receiver
 from service.inbox.registering import register
+from service.neighbours import Neighbours
 from service.outbox.deliverer import Deliverer
 from service.outbox.egress import open_egress
 from service.pages.routes import page_routes
@@ -51,6 +52,8 @@ from service.wake import Wake
 # Of the ten seconds that a stop may take, the HTTP server has had three (service/cli/serving.py).
 # A call that is cut off then is made again, under the same key, by the next process.
 FINISH_WITHIN_S = 5.0
+# What is not said to the others by then they find by themselves.
+_SAY_WITHIN_S = 0.5
 # The server listens a moment after the start: until then registering can't succeed.
 REGISTER_AGAIN_S = 0.5
 
@@ -73,7 +76,7 @@ def open_context(
         is_vipps_real=settings.is_vipps_real,
     )
     with ExitStack() as unless_opened:
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, is_pooled=settings.is_database_pooled)
         unless_opened.callback(database.dispose)
         if database.is_sqlite:
             migrate(database)
@@ -160,6 +163,8 @@ async def working(
                 sink = BrokerSink(context, dice=SystemRandom())
                 tasks["broker"] = asyncio.create_task(sink.run(stop))
             tasks["deliveries"] = asyncio.create_task(Deliverer(context, egress).run(stop))
+        neighbours = Neighbours(context)
+        hearing = asyncio.create_task(neighbours.run())
         running.workers = {name: partial(_is_running, task) for name, task in tasks.items()}
         if context.settings.has_built_in_sandbox:
             tasks["register"] = asyncio.create_task(_register_at_sandbox(context, client, stop))
@@ -168,16 +173,18 @@ async def working(
         finally:
             stop.set()
             await _finish(list(tasks.values()))
+            neighbours.end()
+            await _finish([hearing], within_s=_SAY_WITHIN_S)
 
 
 def _is_running(task: asyncio.Task[None]) -> bool:
     return not task.done()
 
 
-async def _finish(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _finish(tasks: Sequence[asyncio.Task[None]], within_s: float = FINISH_WITHIN_S) -> None:
     if not tasks:
         return
-    done, late = await asyncio.wait(tasks, timeout=FINISH_WITHIN_S)
+    done, late = await asyncio.wait(tasks, timeout=within_s)
     for task in late:
         task.cancel()
     for task in done:

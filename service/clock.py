@@ -3,11 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 
 def real_now() -> datetime:
     """Return the machine's time, UTC."""
     return datetime.now(UTC)
+
+
+def seconds_until(at: datetime | None, now: datetime) -> float:
+    """Return how long it is until an instant; without one, for ever."""
+    return inf if at is None else (at - now).total_seconds()
 
 
 def no_offset() -> timedelta:

@@ -122,7 +122,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         if not path.exists():
             yield Finding("database", False, f"there is no file {path} yet", _start(settings))
             return
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, is_pooled=settings.is_database_pooled)
     try:
         if not database.is_sqlite:
             yield _postgresql_version(database)

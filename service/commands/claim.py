@@ -92,6 +92,14 @@ def claim(
     return claimed
 
 
+def next_at(session: Session) -> datetime | None:
+    """Return when the next command is due, or the next lease ends; None where none is open."""
+    command = table_of(Command).c
+    opened = sa.select(sa.func.min(command.next_attempt_at)).where(command.status.in_(_OPEN))
+    first: datetime | None = session.scalars(opened).one()
+    return first
+
+
 def _due(session: Session, now: datetime, limit: int) -> sa.Select[Any]:
     command, payment = table_of(Command).c, table_of(Payment).c
     invoice, unit = table_of(Invoice).c, table_of(SalesUnit).c
