@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +42,7 @@ from service.settings import Settings
 from service.staff.users import ensure_demo_user
 from service.stopping import told_at_stop
 from service.store.db import Database
-from service.store.leases import end_leases_of_the_dead
+from service.store.leases import database_time, end_leases_of_the_dead
 from service.store.schema import migrate, require_current
 from service.traces import NoTraces, Traces
 from service.units import ensure_first_unit
@@ -82,6 +83,7 @@ def open_context(
             migrate(database)
         else:
             require_current(database)
+            clock = replace(clock, of_database=database_time)
         with database.transaction() as session:
             vault = open_vault(session, masters, now=clock.now())
             ensure_first_unit(session, settings, vault, now=clock.now())

@@ -94,8 +94,9 @@ class BrokerSink:
         return True
 
     def _claim(self) -> list[Held]:
-        now = self._context.clock.now()
+        clock = self._context.clock
         with self._context.database.snapshot() as session:
+            now = clock.shared_now(session)
             if not positions.is_any_due(session, now):
                 self._next_at = positions.next_at(session)
                 return []
@@ -142,7 +143,7 @@ class BrokerSink:
     def _keep(self, held: Held) -> bool:
         """Store how far we are; tell whether there is more to do, and it is still ours."""
         with self._context.database.transaction() as session:
-            if not positions.advance(session, held, self._context.clock.now()):
+            if not positions.advance(session, held, self._context.clock.shared_now(session)):
                 log.warning("broker_lease_lost", sales_unit=held.msn, position=held.position)
                 return False
             if self._stop.is_set():
@@ -153,12 +154,12 @@ class BrokerSink:
     def _put_off(self, held: Held, reason: str) -> None:
         log.warning("not_published", sales_unit=held.msn, reason=reason, position=held.position)
         with self._context.database.transaction() as session:
-            now = self._next_at = self._context.clock.now()
+            now = self._next_at = self._context.clock.shared_now(session)
             positions.put_off(session, held, reason, now, jitter=self._dice.random())
 
     def _note_away(self, reason: str) -> None:
         with self._context.database.transaction() as session:
-            positions.note_away(session, reason, self._context.clock.now())
+            positions.note_away(session, reason, self._context.clock.shared_now(session))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it; what goes wrong is logged, and leases end by themselves."""

@@ -85,13 +85,7 @@ class CommandWorker:
         clock = self._context.clock
         self._next_at = clock.now()  # where the look fails
         with self._context.database.transaction() as session:
-            claimed = claim(
-                session,
-                self._context.vault,
-                now=clock.now(),
-                business_now=clock.business_now(),
-                limit=limit,
-            )
+            claimed = claim(session, self._context.vault, clock, limit=limit)
             if not claimed:
                 self._next_at = next_at(session)
             return claimed

@@ -115,8 +115,10 @@ class Deliverer:
 
     def _find(self, room: Room, *, with_news: bool) -> tuple[int, list[Claimed]]:
         """Fan out what is new, and claim what may go; return how many events, and what is ours."""
-        now = self._next_at = self._context.clock.now()
+        clock = self._context.clock
+        self._next_at = clock.now()
         with self._context.database.transaction() as session:
+            now = clock.shared_now(session)
             events = fan_out(session, now=now, limit=_FAN_OUT_MAX) if with_news else 0
             claimed = claim(session, now=now, lease_s=LEASE_S, room=room)
             if not events and not claimed:
@@ -177,7 +179,7 @@ class Deliverer:
 
     def _let_go(self, returned: Sequence[Claimed]) -> None:
         with self._context.database.transaction() as session:
-            give_back(session, returned, now=self._context.clock.now())
+            give_back(session, returned, now=self._context.clock.shared_now(session))
 
     async def _settle_one_by_one(self, batch: Sequence[Sent]) -> None:
         """Store those of a failed batch that can be, so that one does not cost the others."""
@@ -187,7 +189,7 @@ class Deliverer:
     def _store(self, batch: Sequence[Sent]) -> None:
         context = self._context
         with context.database.transaction() as session:
-            settled = settle(session, context.vault, batch, now=context.clock.now())
+            settled = settle(session, context.vault, batch, now=context.clock.shared_now(session))
         note_answers(context, batch)
         if settled.has_feed_grown:
             context.wake.events.set()

@@ -211,10 +211,9 @@ class _LeftAlone(Exception):
 
 def _claim(place: _Place) -> None:
     context = place.pile.context
-    now = context.clock.now()
     try:
         with context.database.transaction() as session:
-            found = claim(session, context.vault, now=now, business_now=now, limit=_CLAIMED)
+            found = claim(session, context.vault, context.clock, limit=_CLAIMED)
             if len(found) != _CLAIMED:
                 raise RuntimeError(f"claimed {len(found)} commands of {_CLAIMED}")
             raise _LeftAlone
