@@ -17,7 +17,7 @@ from service.store.channel import Channel, open_channel, say_once
 from service.wake import LOOK_S, is_set_within
 
 # What a word lost with a process that died costs, and all that a service at rest asks for.
-RARELY_S = 10.0
+RARELY_S = 30.0
 # A word for many commits: what comes first is said at once, what comes then together.
 PAUSE_S = 0.05
 _AGAIN_MAX_S = 30.0
