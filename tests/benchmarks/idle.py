@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import sqlalchemy as sa
 
 from service.api.running import Running
@@ -71,6 +72,10 @@ async def _rest(context: Context, count: Callable[[], int], seconds: float) -> t
 
 def _counter(where: Databases, context: Context) -> Callable[[], int]:
     if where.server_url:
+        with psycopg.connect(where.server_url, autocommit=True) as connection:
+            # Its transactions would be counted too.
+            connection.execute("ALTER SYSTEM SET autovacuum = off")
+            connection.execute("SELECT pg_reload_conf()")
         name = sa.make_url(context.settings.database_url).database
         return lambda: scalar(where.server_url, _ENDED, name)
     begun: list[None] = []
