@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
+from service.cli.doctor import _past_the_pooler
 from service.errors import SettingsInvalid
+from service.settings import load_settings
 from service.store.db import LOCK_TIMEOUT_MS, Database
 from statemachine import Outcome
 from tests import pooler
@@ -92,6 +94,26 @@ async def test_what_is_committed_behind_a_pooler_is_heard_past_it(
             await asyncio.to_thread(shop.tell)
             shop.wake.events.set()
             await until(lambda: len(merchant.received) == told)  # noqa: B023 - awaited here
+
+
+def test_doctor_tells_whether_postgresql_is_reached_past_the_pooler(
+    behind: str, database_url: str
+) -> None:
+    """A second URL that leads nowhere is found before anybody wonders why all is late."""
+    nowhere = "postgresql://127.0.0.1:9/nowhere"
+    given = {"BETALBAR_DATABASE_URL": behind}
+    found = [
+        finding
+        for direct in (database_url, nowhere, "")
+        for finding in _past_the_pooler(
+            load_settings({**given, "BETALBAR_DATABASE_DIRECT_URL": direct})
+        )
+    ]
+
+    assert [(one.is_well, one.advice) for one in found] == [
+        (True, ""),
+        (False, "mend BETALBAR_DATABASE_DIRECT_URL"),
+    ]
 
 
 def test_pooler_that_is_not_named_is_refused_by_name(behind: str) -> None:
