@@ -28,8 +28,9 @@ Measure = Callable[[], list[Figure]]
 
 
 def _all(growth_to: int) -> Mapping[str, Measure]:
-    sizes = (growth.SIZES[0], growth_to)
-    beyond = growth_to > growth.SIZES[-1]
+    small, big = growth.SIZES
+    sizes = sorted({small, min(big, growth_to), growth_to})
+    beyond = growth_to > big
     return {
         "receive": partial(receive.run, ROUNDS),
         "deliver": partial(deliver.run, ROUNDS),
