@@ -48,10 +48,10 @@ def _quick() -> Mapping[str, Measure]:
     return {
         "receive": partial(receive.run, QUICK_ROUNDS, seconds=1, is_quick=True),
         "deliver": partial(deliver.run, 1, ("sqlite",)),
-        "send": partial(send.run, 1),
-        "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 5_000), kinds=("sqlite",)),
-        "memory": partial(memory.run, 1, seconds=20),
-        "idle": partial(idle.run, 1, kinds=("postgresql",), seconds=10),
+        "send": partial(send.run, 1, ("sqlite",)),
+        "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 3_000), kinds=("sqlite",)),
+        "memory": partial(memory.run, 1, seconds=8),
+        "idle": partial(idle.run, 1, kinds=("postgresql",), seconds=5),
     }
 
 
