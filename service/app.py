@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,7 @@ from service.door import Admission
 from service.errors import ServiceError, SettingsInvalid
 from service.inbox.receiver import Receiver
 from service.inbox.registering import register
+from service.neighbours import Neighbours
 from service.outbox.deliverer import Deliverer
 from service.outbox.egress import open_egress
 from service.pages.routes import page_routes
@@ -40,7 +42,7 @@ from service.settings import Settings
 from service.staff.users import ensure_demo_user
 from service.stopping import told_at_stop
 from service.store.db import Database
-from service.store.leases import end_leases_of_the_dead
+from service.store.leases import database_time, end_leases_of_the_dead
 from service.store.schema import migrate, require_current
 from service.traces import NoTraces, Traces
 from service.units import ensure_first_unit
@@ -51,6 +53,8 @@ from service.wake import Wake
 # Of the ten seconds that a stop may take, the HTTP server has had three (service/cli/serving.py).
 # A call that is cut off then is made again, under the same key, by the next process.
 FINISH_WITHIN_S = 5.0
+# What is not said to the others by then they find by themselves.
+_SAY_WITHIN_S = 0.5
 # The server listens a moment after the start: until then registering can't succeed.
 REGISTER_AGAIN_S = 0.5
 
@@ -73,12 +77,13 @@ def open_context(
         is_vipps_real=settings.is_vipps_real,
     )
     with ExitStack() as unless_opened:
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, is_pooled=settings.is_database_pooled)
         unless_opened.callback(database.dispose)
         if database.is_sqlite:
             migrate(database)
         else:
             require_current(database)
+            clock = replace(clock, of_database=database_time)
         with database.transaction() as session:
             vault = open_vault(session, masters, now=clock.now())
             ensure_first_unit(session, settings, vault, now=clock.now())
@@ -160,6 +165,8 @@ async def working(
                 sink = BrokerSink(context, dice=SystemRandom())
                 tasks["broker"] = asyncio.create_task(sink.run(stop))
             tasks["deliveries"] = asyncio.create_task(Deliverer(context, egress).run(stop))
+        neighbours = Neighbours(context)
+        hearing = asyncio.create_task(neighbours.run())
         running.workers = {name: partial(_is_running, task) for name, task in tasks.items()}
         if context.settings.has_built_in_sandbox:
             tasks["register"] = asyncio.create_task(_register_at_sandbox(context, client, stop))
@@ -168,16 +175,18 @@ async def working(
         finally:
             stop.set()
             await _finish(list(tasks.values()))
+            neighbours.end()
+            await _finish([hearing], within_s=_SAY_WITHIN_S)
 
 
 def _is_running(task: asyncio.Task[None]) -> bool:
     return not task.done()
 
 
-async def _finish(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _finish(tasks: Sequence[asyncio.Task[None]], within_s: float = FINISH_WITHIN_S) -> None:
     if not tasks:
         return
-    done, late = await asyncio.wait(tasks, timeout=FINISH_WITHIN_S)
+    done, late = await asyncio.wait(tasks, timeout=within_s)
     for task in late:
         task.cancel()
     for task in done:

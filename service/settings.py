@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     # It may hold a password, as may the broker's.
     database_url: str = Field(default="sqlite:///betalbar.db", repr=False)
     """`postgresql://…` for more than one process or machine."""
+    database_direct_url: str = Field(default="", repr=False)
+    """PostgreSQL's own, where that one is PgBouncer's, in transaction mode; empty: it is not."""
     host: str = "127.0.0.1"
     """Where to listen."""
     port: int = Field(default=8080, ge=1, le=65535)
@@ -162,6 +164,13 @@ class Settings(BaseSettings):
             raise ValueError("names a file: what is only in memory would be lost")
         return value
 
+    @field_validator("database_direct_url")
+    @classmethod
+    def _direct_url_of_postgresql(cls, value: str) -> str:
+        if value and not value.startswith("postgresql://"):
+            raise ValueError("starts with postgresql://")
+        return value
+
     @field_validator("quiet_hours")
     @classmethod
     def _quiet_hours_readable(cls, value: str) -> str:
@@ -197,6 +206,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
+        if self.is_database_pooled and self.database_url.startswith("sqlite"):
+            raise ValueError("BETALBAR_DATABASE_DIRECT_URL is for PostgreSQL behind PgBouncer")
         if self.is_vipps_real:
             if not self.base_url.startswith("https://"):
                 raise ValueError("BETALBAR_PUBLIC_URL must be https with a real Vipps")
@@ -237,6 +248,16 @@ class Settings(BaseSettings):
     def upstream_url(self) -> str:
         """Return where Vipps is."""
         return self.vipps_url or self.local_url
+
+    @property
+    def direct_url(self) -> str:
+        """Return where the database itself is, whatever stands before it."""
+        return self.database_direct_url or self.database_url
+
+    @property
+    def is_database_pooled(self) -> bool:
+        """Tell whether PgBouncer stands before the database."""
+        return bool(self.database_direct_url)
 
     @property
     def msn(self) -> str:

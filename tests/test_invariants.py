@@ -120,8 +120,7 @@ def test_i6_one_decision_is_one_command_under_one_key(database: Database) -> Non
 
     def take() -> list[str]:
         with database.transaction() as session:
-            now = desk.now()
-            claimed = claim(session, desk.context.vault, now=now, business_now=now, limit=9)
+            claimed = claim(session, desk.context.vault, desk.context.clock, limit=9)
         return [one.idempotency_key for one in claimed if one.kind == "capture"]
 
     with ThreadPoolExecutor(4) as pool:

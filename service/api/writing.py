@@ -69,7 +69,7 @@ class Writes:
 
     def _wake(self) -> None:
         wake = self._context.wake
-        for signal in (wake.commands, wake.events, wake.deliveries):
+        for signal in (wake.commands, wake.events, wake.deliveries, wake.invoices):
             signal.set()
 
 

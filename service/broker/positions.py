@@ -52,6 +52,13 @@ def is_any_due(session: Session, now: datetime) -> bool:
     return session.execute(sa.select(_AT.c.msn).where(_is_due(now)).limit(1)).first() is not None
 
 
+def next_at(session: Session) -> datetime | None:
+    """Return when the next lease ends, or the next failure is tried again; None without any."""
+    waits_until = sa.func.coalesce(_AT.c.lease_until, _AT.c.next_attempt_at)
+    first: datetime | None = session.scalars(sa.select(sa.func.min(waits_until))).one()
+    return first
+
+
 def claim(session: Session, now: datetime) -> list[Held]:
     """Take every sales unit that is due and that nobody holds."""
     taken = session.execute(

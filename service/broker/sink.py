@@ -7,6 +7,7 @@ are published again under the same ids, and JetStream drops those it has.
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -19,15 +20,15 @@ from service.broker import positions
 from service.broker.cloud_events import CONTENT_TYPE, Told, cloud_event, source_of, subject_of
 from service.broker.link import BrokerFailed, Link
 from service.broker.positions import Held
+from service.clock import seconds_until
 from service.context import Context
 from service.errors import DatabaseAway
+from service.wake import rest
 
 # Events by one reading: 2 MB at most, and what a kill can have published again.
 BATCH_MAX = 100
 # Half of the lease: with the last answer's time it ends well before somebody else may begin.
 PUBLISH_FOR_S = 15.0
-# How often to look where no signal came: other processes write events too.
-LOOK_EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -44,22 +45,28 @@ class BrokerSink:
         self._stop = asyncio.Event()
         self._failures = 0
         self._connect_at = 0.0
+        self._next_at: datetime | None = None  # when the next is due, as of the last look
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish the event in hand of each feed."""
         self._stop = stop
-        listener = self._context.wake.events.listen()
+        wake = self._context.wake
+        listener = wake.events.listen()
         try:
             while not stop.is_set():
                 await self._guarded(self._round())
-                await listener.wait(LOOK_EVERY_S)
+                await rest(listener.wait, wake, stop=stop, due_in_s=self._due_in_s)
         finally:
             listener.close()
             await asyncio.gather(*self._publishing, return_exceptions=True)
             await self._link.close()
 
+    def _due_in_s(self) -> float:
+        return seconds_until(self._next_at, self._context.clock.now())
+
     async def _round(self) -> None:
         """Connect where we are not, and start on every feed that is due."""
+        self._next_at = self._context.clock.now()  # where it comes to nothing
         if not self._link.is_open and not await self._connect():
             return
         for held in await to_thread.run_sync(self._claim):
@@ -87,9 +94,11 @@ class BrokerSink:
         return True
 
     def _claim(self) -> list[Held]:
-        now = self._context.clock.now()
+        clock = self._context.clock
         with self._context.database.snapshot() as session:
+            now = clock.shared_now(session)
             if not positions.is_any_due(session, now):
+                self._next_at = positions.next_at(session)
                 return []
         with self._context.database.transaction() as session:
             return positions.claim(session, now)
@@ -134,7 +143,7 @@ class BrokerSink:
     def _keep(self, held: Held) -> bool:
         """Store how far we are; tell whether there is more to do, and it is still ours."""
         with self._context.database.transaction() as session:
-            if not positions.advance(session, held, self._context.clock.now()):
+            if not positions.advance(session, held, self._context.clock.shared_now(session)):
                 log.warning("broker_lease_lost", sales_unit=held.msn, position=held.position)
                 return False
             if self._stop.is_set():
@@ -145,12 +154,12 @@ class BrokerSink:
     def _put_off(self, held: Held, reason: str) -> None:
         log.warning("not_published", sales_unit=held.msn, reason=reason, position=held.position)
         with self._context.database.transaction() as session:
-            now = self._context.clock.now()
+            now = self._next_at = self._context.clock.shared_now(session)
             positions.put_off(session, held, reason, now, jitter=self._dice.random())
 
     def _note_away(self, reason: str) -> None:
         with self._context.database.transaction() as session:
-            positions.note_away(session, reason, self._context.clock.now())
+            positions.note_away(session, reason, self._context.clock.shared_now(session))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it; what goes wrong is logged, and leases end by themselves."""

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import httpx
 
-from service.clock import Clock
 from service.context import Context
 from service.errors import UpstreamTimeout
 
@@ -21,4 +20,4 @@ def with_business_time(context: Context) -> Context:
         ahead = timedelta(seconds=shown.raise_for_status().json()["offsetSeconds"])
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise UpstreamTimeout from error
-    return replace(context, clock=Clock(offset=lambda: ahead))
+    return replace(context, clock=replace(context.clock, offset=lambda: ahead))

@@ -29,6 +29,7 @@ from service.errors import (
 )
 from service.inbox.registering import active, compare, webhook_url
 from service.settings import Settings, load_settings
+from service.store.channel import say_once
 from service.store.db import Database
 from service.store.schema import require_current
 from service.store.tables import ApiKey, SalesUnit, Subscription
@@ -105,7 +106,8 @@ async def _examine() -> list[Finding]:
         advice = "set BETALBAR_MASTER_KEYS to the keys that this database was made with"
         return [*findings, Finding("master keys", False, str(error), advice)]
     try:
-        return [*findings, *_stored(context), *await _reachable(context)]
+        findings += [*_past_the_pooler(settings), *_stored(context)]
+        return [*findings, *await _reachable(context)]
     finally:
         context.database.dispose()
 
@@ -122,7 +124,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         if not path.exists():
             yield Finding("database", False, f"there is no file {path} yet", _start(settings))
             return
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, is_pooled=settings.is_database_pooled)
     try:
         if not database.is_sqlite:
             yield _postgresql_version(database)
@@ -132,10 +134,26 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", False, "it can't be reached", advice)
     except SchemaOutdated:
         yield Finding("schema", False, "it is not this version's", "betalbar migrate")
+    except SettingsInvalid as error:  # it is a pooler
+        yield Finding("database", False, str(error))
     else:
         yield Finding("schema", True, "this version's")
     finally:
         database.dispose()
+
+
+def _past_the_pooler(settings: Settings) -> Iterator[Finding]:
+    """Yield whether processes can hear each other, where a pooler is in between."""
+    if not settings.is_database_pooled:
+        return
+    name = "PostgreSQL itself"
+    try:
+        say_once(settings.direct_url, ())
+    except DatabaseAway:
+        said = "can't be reached: each process looks every second for what others have done"
+        yield Finding(name, False, said, "mend BETALBAR_DATABASE_DIRECT_URL")
+    else:
+        yield Finding(name, True, "is reached past the pooler")
 
 
 def _sqlite_version(version: tuple[int, int, int]) -> Finding:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from service.app import open_context
 from service.context import Context
+from service.neighbours import tell_neighbours
 from service.settings import load_settings
 
 _WIDE = 1000
@@ -41,6 +42,7 @@ def opened() -> Iterator[Context]:
     try:
         yield context
     finally:
+        tell_neighbours(context)
         context.database.dispose()
 
 

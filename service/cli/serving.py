@@ -107,7 +107,7 @@ def migrate() -> None:
 
     Run it before the new version is started. SQLite is migrated by `serve` itself.
     """
-    database = Database(load_settings().database_url)
+    database = Database(load_settings().direct_url)
     try:
         migrate_schema(database)
     finally:

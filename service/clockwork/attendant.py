@@ -1,7 +1,7 @@
 """The loop that looks after invoices whose time has come; any number of processes."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import sqlalchemy as sa
@@ -9,16 +9,18 @@ import structlog
 from anyio import to_thread
 from sqlmodel import col
 
+from service.clock import seconds_until
 from service.context import Context
 from service.errors import DatabaseAway
 from service.ledger.attending import attend, put_off
 from service.ledger.book import Book, write
 from service.store.tables import Invoice
-from service.wake import is_set_within
+from service.wake import is_set_within, rest
 
 # Enough for bursts at nine o'clock, little enough for one short transaction.
 AT_ONCE = 100
-LOOK_EVERY_S = 1.0
+# A busy ledger says with each commit that something has changed; so often is enough.
+PAUSE_S = 0.5
 # One that can't be attended must not be looked at every second, nor be forgotten.
 PUT_OFF = timedelta(minutes=10)
 
@@ -31,15 +33,26 @@ class Attendant:
     def __init__(self, context: Context) -> None:
         """Keep what is needed; nothing is looked at yet."""
         self._context = context
+        self._next_at: datetime | None = None  # when the next is due, as of the last look
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
-        while not stop.is_set():
-            if not await to_thread.run_sync(self.attend_due):
-                await is_set_within(stop, LOOK_EVERY_S)
+        wake = self._context.wake
+        listener = wake.invoices.listen()
+        try:
+            while not stop.is_set():
+                if not await to_thread.run_sync(self.attend_due):
+                    await is_set_within(stop, PAUSE_S)
+                    await rest(listener.wait, wake, stop=stop, due_in_s=self._due_in_s)
+        finally:
+            listener.close()
+
+    def _due_in_s(self) -> float:
+        return seconds_until(self._next_at, self._context.clock.business_now())
 
     def attend_due(self) -> bool:
         """Attend to what is due now; False where nothing was, or could be."""
+        self._next_at = self._context.clock.business_now()  # where the look fails
         try:
             return self._together()
         except DatabaseAway:
@@ -59,6 +72,8 @@ class Attendant:
             book.load(ids)
             for invoice_id in ids:
                 attend(book, book.invoice(invoice_id))
+            if not ids:
+                self._next_at = book.session.scalars(_FIRST).one()
             return bool(ids)
 
         return write(self._context, work)
@@ -90,6 +105,9 @@ class Attendant:
 def _attend_one(book: Book, invoice_id: str) -> None:
     book.load([invoice_id])
     attend(book, book.invoice(invoice_id))
+
+
+_FIRST = sa.select(sa.func.min(col(Invoice.attend_at)))
 
 
 def _due(context: Context) -> sa.Select[str]:

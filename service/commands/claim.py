@@ -10,6 +10,7 @@ import structlog
 from sqlmodel import Session
 
 from service.cause import NOBODY, Cause, cause_of
+from service.clock import Clock
 from service.commands.outdated import is_outdated
 from service.ids import new_id
 from service.kinds import CommandKind
@@ -80,11 +81,12 @@ class Claimed:
     cause: Cause = NOBODY
 
 
-def claim(
-    session: Session, vault: Vault, *, now: datetime, business_now: datetime, limit: int
-) -> list[Claimed]:
+def claim(session: Session, vault: Vault, clock: Clock, *, limit: int) -> list[Claimed]:
     """Take up to `limit` due commands: leased, their tries counted, their bodies opened."""
-    rows = session.execute(_due(session, now, limit)).all()
+    now, business_now = clock.shared_now(session), clock.business_now()
+    # What was decided by a machine whose clock runs ahead is not late because of that.
+    later = max(now, clock.now())
+    rows = session.execute(_due(session, now, later=later, limit=limit)).all()
     opened = [(row.id, _open_or_none(session, vault, row, business_now)) for row in rows]
     claimed = [one for _, one in opened if one is not None]
     _lease(session, claimed, now)
@@ -92,7 +94,15 @@ def claim(
     return claimed
 
 
-def _due(session: Session, now: datetime, limit: int) -> sa.Select[Any]:
+def next_at(session: Session) -> datetime | None:
+    """Return when the next command is due, or the next lease ends; None where none is open."""
+    command = table_of(Command).c
+    opened = sa.select(sa.func.min(command.next_attempt_at)).where(command.status.in_(_OPEN))
+    first: datetime | None = session.scalars(opened).one()
+    return first
+
+
+def _due(session: Session, now: datetime, *, later: datetime, limit: int) -> sa.Select[Any]:
     command, payment = table_of(Command).c, table_of(Payment).c
     invoice, unit = table_of(Invoice).c, table_of(SalesUnit).c
     statement = (
@@ -117,7 +127,8 @@ def _due(session: Session, now: datetime, limit: int) -> sa.Select[Any]:
         .join(table_of(SalesUnit), command.msn == unit.msn)
         .where(
             command.status.in_(_OPEN),
-            command.next_attempt_at <= now,
+            command.next_attempt_at <= later,
+            sa.or_(command.next_attempt_at <= now, command.status == CommandStatus.WAITING),
             sa.or_(unit.held_until.is_(None), unit.held_until <= now),
             unit.vipps_keys.is_not(None),
             ~_has_one_before(),

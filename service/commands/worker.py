@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from random import Random
 
 import structlog
 from anyio import to_thread
 
-from service.commands.claim import LEASE_S, Claimed, claim
+from service.clock import seconds_until
+from service.commands.claim import LEASE_S, Claimed, claim, next_at
 from service.commands.run import Ran, run
 from service.commands.settle import settle
 from service.context import Context
@@ -15,13 +17,12 @@ from service.errors import DatabaseAway, ServiceError
 from service.group_commit import GroupCommit
 from service.ledger.book import write
 from service.vipps import VippsClient
+from service.wake import rest
 
 # Vipps answers in some 200 ms: enough in flight for a hundred payments a second.
 IN_FLIGHT_MAX = 64
 # What ends and what is decided meanwhile shares one claim, so that a burst costs few commits.
 GATHER_S = 0.02
-# How often to look where no signal came: other processes decide commands too.
-LOOK_EVERY_S = 1.0
 # How often to try again to store an answer while the database is away.
 STORE_AGAIN_S = 1.0
 
@@ -39,6 +40,7 @@ class CommandWorker:
         self._settlements: GroupCommit[Ran, bool] = GroupCommit(self._settle)
         self._under_way: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
+        self._next_at: datetime | None = None  # when the next is due, as of the last look
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is in hand."""
@@ -49,10 +51,15 @@ class CommandWorker:
                 if await self._start_due():
                     await asyncio.sleep(GATHER_S)
                 else:
-                    await listener.wait(LOOK_EVERY_S)
+                    await rest(
+                        listener.wait, self._context.wake, stop=stop, due_in_s=self._due_in_s
+                    )
         finally:
             listener.close()
             await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _due_in_s(self) -> float:
+        return seconds_until(self._next_at, self._context.clock.now())
 
     async def _start_due(self) -> bool:
         """Start what is due; False where nothing was, or no more can be started now."""
@@ -75,15 +82,13 @@ class CommandWorker:
         return bool(claimed)
 
     def _claim(self, limit: int) -> list[Claimed]:
+        clock = self._context.clock
+        self._next_at = clock.now()  # where the look fails
         with self._context.database.transaction() as session:
-            clock = self._context.clock
-            return claim(
-                session,
-                self._context.vault,
-                now=clock.now(),
-                business_now=clock.business_now(),
-                limit=limit,
-            )
+            claimed = claim(session, self._context.vault, clock, limit=limit)
+            if not claimed:
+                self._next_at = next_at(session)
+            return claimed
 
     async def _run_one(self, claimed: Claimed) -> None:
         try:

@@ -292,15 +292,17 @@ class Book(Loaded):
 
 
 def write(context: Context, work: Callable[[Book], T]) -> T:
-    """Run `work` on a book in a transaction of its own, post it, and wake the workers.
+    """Run `work` on a book in a transaction of its own, post it, and wake the workers if it
+    has written anything.
 
     Raises: what `work` raises, with nothing written; DatabaseAway."""
     with context.database.transaction() as session:
         book = Book(session, context)
         result = work(book)
         book.post()
-    context.wake.commands.set()
-    context.wake.events.set()
+    if not book.rows.is_empty:
+        for signal in (context.wake.commands, context.wake.events, context.wake.invoices):
+            signal.set()
     return result
 
 

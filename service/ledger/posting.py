@@ -6,7 +6,7 @@ locked last and for the shortest time.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,6 +48,11 @@ class Rows:
     commands: list[Row] = field(default_factory=list)
     reads: dict[str, Row] = field(default_factory=dict)  # by payment
     events: list[Row] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing of it is to be written."""
+        return not any(getattr(self, each.name) for each in fields(self))
 
 
 _feed = table_of(Feed).c

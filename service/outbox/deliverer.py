@@ -7,6 +7,7 @@ right now. Killed anywhere, the leases end and the same bytes go out again under
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -14,6 +15,7 @@ from typing import TypeVar
 import anyio.to_thread
 import structlog
 
+from service.clock import seconds_until
 from service.context import Context
 from service.errors import DatabaseAway
 from service.outbox.deliveries import Claimed, Room, claim
@@ -24,15 +26,14 @@ from service.outbox.noting import note_answers, traced
 from service.outbox.pace import Pace
 from service.outbox.ping import ping_payload
 from service.outbox.places import LEASE_S, SLOW_S, Places
+from service.outbox.readiness import next_at
 from service.outbox.settling import Sent, give_back, settle
 from service.outbox.signing import Letter, post_signed
 from service.vault import Vault
-from service.wake import Signal, is_set_within
+from service.wake import LOOK_S, Signal, is_set_within, rest
 
 log = structlog.get_logger(__name__)
 
-# Work that no signal of this process announced: another process's, retries, ended leases.
-LOOK_S = 1.0
 # Between the tries of those that fail, which are claimed by the dozen: begun all at once they
 # would take the interpreter from everybody else for a tenth of a second.
 _BETWEEN_TROUBLED_S = 0.01
@@ -62,6 +63,7 @@ class Deliverer:
         self._has_feed_grown = True
         self._look_at = 0.0
         self._pace_of_troubled = Pace()
+        self._next_at: datetime | None = None  # when the next is due, as of the last look
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; then finish what is in hand, within ten seconds."""
@@ -113,10 +115,15 @@ class Deliverer:
 
     def _find(self, room: Room, *, with_news: bool) -> tuple[int, list[Claimed]]:
         """Fan out what is new, and claim what may go; return how many events, and what is ours."""
-        now = self._context.clock.now()
+        clock = self._context.clock
+        self._next_at = clock.now()
         with self._context.database.transaction() as session:
+            now = clock.shared_now(session)
             events = fan_out(session, now=now, limit=_FAN_OUT_MAX) if with_news else 0
-            return events, claim(session, now=now, lease_s=LEASE_S, room=room)
+            claimed = claim(session, now=now, lease_s=LEASE_S, room=room)
+            if not events and not claimed:
+                self._next_at = next_at(session)
+            return events, claimed
 
     def _start(self) -> None:
         """Send what there is a place for."""
@@ -172,7 +179,7 @@ class Deliverer:
 
     def _let_go(self, returned: Sequence[Claimed]) -> None:
         with self._context.database.transaction() as session:
-            give_back(session, returned, now=self._context.clock.now())
+            give_back(session, returned, now=self._context.clock.shared_now(session))
 
     async def _settle_one_by_one(self, batch: Sequence[Sent]) -> None:
         """Store those of a failed batch that can be, so that one does not cost the others."""
@@ -182,7 +189,7 @@ class Deliverer:
     def _store(self, batch: Sequence[Sent]) -> None:
         context = self._context
         with context.database.transaction() as session:
-            settled = settle(session, context.vault, batch, now=context.clock.now())
+            settled = settle(session, context.vault, batch, now=context.clock.shared_now(session))
         note_answers(context, batch)
         if settled.has_feed_grown:
             context.wake.events.set()
@@ -198,9 +205,14 @@ class Deliverer:
         return otherwise
 
     async def _rest(self) -> None:
-        has_work = self._sent or self._sending
-        wait_s = self._pace_of_troubled.rest_s(monotonic()) if has_work else LOOK_S
-        await is_set_within(self._stirred, wait_s)
+        hears = partial(is_set_within, self._stirred)
+        if self._sent or self._sending:
+            await hears(self._pace_of_troubled.rest_s(monotonic()))
+        else:
+            await rest(hears, self._context.wake, stop=self._stirred, due_in_s=self._due_in_s)
+
+    def _due_in_s(self) -> float:
+        return seconds_until(self._next_at, self._context.clock.now())
 
     async def _gather(self) -> None:
         """Let answers gather while there is enough to send: nothing waits for their commit."""

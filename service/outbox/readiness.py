@@ -63,6 +63,15 @@ _REFRESH = (
 )
 
 
+def next_at(session: Session) -> datetime | None:
+    """Return when the next subscription is ready; None where nobody is owed anything."""
+    first: datetime | None = session.scalars(_NEXT).one()
+    return first
+
+
+_NEXT = sa.select(sa.func.min(SUBSCRIPTION.c.ready_at))
+
+
 def announce(session: Session, ids: Collection[str], *, now: datetime) -> None:
     """Make ready at once who has just been given something due; who rests, after the rest."""
     lock(session, ids)  # an update of many locks them in an order of its own

@@ -22,7 +22,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine import Engine
 from sqlmodel import Session
 
-from service.errors import DatabaseAway
+from service.errors import DatabaseAway, SettingsInvalid
 from service.store.turns import TooLong, Turns
 
 # A merchant's request waits at most this long for the writing connection; Vipps waits
@@ -52,14 +52,22 @@ _OF_THE_DRIVERS = (
 )
 
 # A session left open keeps VACUUM from cleaning and its row locks from everyone else.
-_POSTGRES_OPTIONS = (
-    f"-c timezone=UTC -c statement_timeout=30000 -c lock_timeout={LOCK_TIMEOUT_MS}"
-    " -c idle_in_transaction_session_timeout=30000"
+_POSTGRES_SETTINGS = {
+    "timezone": "UTC",
+    "statement_timeout": "30000",
+    "lock_timeout": str(LOCK_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": "30000",
+}
+_OPTIONS = " ".join(f"-c {name}={value}" for name, value in _POSTGRES_SETTINGS.items())
+# Behind PgBouncer a session is another one in each transaction.
+_SET_IN_TRANSACTION = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', true)" for name, value in _POSTGRES_SETTINGS.items()
 )
+_REFUSED_BY_A_POOLER = "unsupported startup parameter"
 
 # A server whose machine is gone says nothing more. Left alone, the system would wait for two hours
 # before it asks, and every thread with it. A socket on this machine has no use for these.
-_POSTGRES_SILENCE = {
+POSTGRES_SILENCE = {
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -74,8 +82,10 @@ Part = Callable[[], AbstractContextManager[Session]]
 class Database:
     """One database, reached through a writing and a reading side."""
 
-    def __init__(self, url: str) -> None:
-        """Prepare the engines; nothing is connected before the first transaction."""
+    def __init__(self, url: str, *, is_pooled: bool = False) -> None:
+        """Prepare the engines; nothing is connected before the first transaction.
+
+        `is_pooled`: the URL is PgBouncer's, which gives each transaction any session."""
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
             writing, reading = _SQLITE_PRAGMAS, (*_SQLITE_PRAGMAS, "PRAGMA query_only=ON")
@@ -83,7 +93,7 @@ class Database:
             self._reader = _sqlite_engine(url, reading, begin="BEGIN", pool_size=_SQLITE_READERS)
             self._writing, self._reading = Turns(1), Turns(_SQLITE_READERS)
         else:
-            self._writer = _postgres_engine(url)
+            self._writer = _postgres_engine(url, is_pooled=is_pooled)
             # An invoice and its payments are read by two statements: they must agree.
             self._reader = self._writer.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -145,6 +155,11 @@ def _border() -> Iterator[None]:
     try:
         yield
     except (*_OF_SQLALCHEMY, *_OF_THE_DRIVERS, TooLong) as error:
+        if _REFUSED_BY_A_POOLER in str(error):
+            raise SettingsInvalid(
+                "BETALBAR_DATABASE_URL: a pooler answers there; set BETALBAR_DATABASE_DIRECT_URL"
+                " to PostgreSQL's own URL"
+            ) from error
         raise DatabaseAway from error
     except exc.DBAPIError as error:
         if error.connection_invalidated:
@@ -213,8 +228,10 @@ def _sqlite_engine(url: str, pragmas: Sequence[str], *, begin: str, pool_size: i
     return engine
 
 
-def _postgres_engine(url: str) -> Engine:
-    return sa.create_engine(
+def _postgres_engine(url: str, *, is_pooled: bool) -> Engine:
+    # What was prepared in one session is not known in the next.
+    in_session = {"prepare_threshold": None} if is_pooled else {"options": _OPTIONS}
+    engine = sa.create_engine(
         sa.make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=8,
         max_overflow=_POSTGRES_CONNECTIONS - 8,
@@ -224,5 +241,12 @@ def _postgres_engine(url: str) -> Engine:
         hide_parameters=True,
         json_serializer=_dump,
         json_deserializer=orjson.loads,
-        connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS, **_POSTGRES_SILENCE},
+        connect_args={"connect_timeout": 5, **in_session, **POSTGRES_SILENCE},
     )
+    if is_pooled:
+
+        @event.listens_for(engine, "begin")
+        def start(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(_SET_IN_TRANSACTION)
+
+    return engine

@@ -1,8 +1,9 @@
-"""Leases of a process that is gone, ended where nobody else can hold one."""
+"""Leases: by whose clock, and those of a process that is gone where nobody else can hold one."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
+from sqlmodel import Session
 
 from service.store.db import Database
 from service.store.inserts import table_of
@@ -14,6 +15,15 @@ from service.store.tables import (
     DeliveryStatus,
     Subscription,
 )
+
+
+def database_time(session: Session) -> datetime:
+    """Return what PostgreSQL's clock says at this moment, UTC."""
+    now: datetime = session.execute(_NOW).scalar_one()
+    return now.astimezone(UTC)
+
+
+_NOW = sa.select(sa.func.clock_timestamp())
 
 
 def end_leases_of_the_dead(database: Database, *, now: datetime) -> None:

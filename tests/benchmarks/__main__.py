@@ -1,6 +1,6 @@
 """Everything that is measured, in one table.
 
-    python -m tests.benchmarks [--quick] [--json FILE] [--only NAME,…] [--growth-to INVOICES]
+    python -m tests.benchmarks [--quick] [--json FILE] [--only NAME,…] [--ten-million]
 
 Starts everything that it needs, and ends it. Figures that miss their goals are printed as such,
 and figures whose rows do not add up as FAILED: neither is an error of the run. docs/performance.md
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import deliver, growth, memory, receive, send
+from tests.benchmarks import deliver, growth, idle, memory, receive, send
 from tests.benchmarks.databases import KINDS
 from tests.benchmarks.figures import Figure, Rows
 from tests.benchmarks.load import LoadFailed, require_wrk
@@ -28,8 +28,9 @@ Measure = Callable[[], list[Figure]]
 
 
 def _all(growth_to: int) -> Mapping[str, Measure]:
-    sizes = (growth.SIZES[0], growth_to)
-    beyond = growth_to > growth.SIZES[-1]
+    small, big = growth.SIZES
+    sizes = sorted({small, min(big, growth_to), growth_to})
+    beyond = growth_to > big
     return {
         "receive": partial(receive.run, ROUNDS),
         "deliver": partial(deliver.run, ROUNDS),
@@ -39,6 +40,7 @@ def _all(growth_to: int) -> Mapping[str, Measure]:
             growth.run, ROUNDS, sizes=sizes, kinds=("postgresql",) if beyond else KINDS
         ),
         "memory": partial(memory.run, ROUNDS),
+        "idle": partial(idle.run, ROUNDS),
     }
 
 
@@ -46,9 +48,10 @@ def _quick() -> Mapping[str, Measure]:
     return {
         "receive": partial(receive.run, QUICK_ROUNDS, seconds=1, is_quick=True),
         "deliver": partial(deliver.run, 1, ("sqlite",)),
-        "send": partial(send.run, 1),
-        "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 5_000), kinds=("sqlite",)),
-        "memory": partial(memory.run, 1, seconds=20),
+        "send": partial(send.run, 1, ("sqlite",)),
+        "growth": partial(growth.run, 1, seconds=1, sizes=(1_000, 3_000), kinds=("sqlite",)),
+        "memory": partial(memory.run, 1, seconds=8),
+        "idle": partial(idle.run, 1, kinds=("postgresql",), seconds=5),
     }
 
 
@@ -67,6 +70,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--only", default="", help="such as receive,growth")
     parser.add_argument("--growth-to", type=int, default=growth.SIZES[-1], metavar="INVOICES")
+    parser.add_argument(
+        "--ten-million",
+        action="store_const",
+        const=10_000_000,
+        dest="growth_to",
+        help="let growth go on to 10⁷ invoices on PostgreSQL: some 80 GB",
+    )
     options = parser.parse_args()
     chosen, machine, console = _chosen(options), this_machine(), new_console()
     # As Ctrl-C does: everything that was started is ended first.

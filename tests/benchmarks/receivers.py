@@ -1,6 +1,7 @@
 """Receivers that take everything, in a process of their own, and remember what came."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ def serve_receivers(pipe: Connection) -> None:
     """Serve on every loopback address until the process is ended.
 
     Says its port. For a number, answers what has come by path once it is so many requests."""
+    # What the parent has set would wait for the thread that waits for the parent.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     uvloop.run(_serve(pipe))
 
 

@@ -86,6 +86,7 @@ _GIVEN: dict[str, tuple[str, str, object]] = {
     "CONNECTIONS_PER_ADDRESS_MAX": ("5", "connections_per_address_max", 5),
     "BROKER_URL": ("nats://localhost", "broker_url", "nats://localhost"),
     "BROKER_CREDENTIALS": (__file__, "broker_credentials", __file__),
+    "DATABASE_DIRECT_URL": ("", "is_database_pooled", False),
     "LOG": ("json", "log", "json"),
 }
 
@@ -127,6 +128,7 @@ _WRONG = {
     "SUBSCRIBER_ALLOW": ["everything", "10.0.0.1/8"],
     "TRUSTED_PROXIES": ["nginx", "10.0.0.1/8"],
     "CONNECTIONS_MAX": ["0", "many"],
+    "DATABASE_DIRECT_URL": ["nonsense", "sqlite:///a.db"],
     "LOG": ["xml"],
 }
 
@@ -185,6 +187,7 @@ def test_secrets_are_not_shown() -> None:
     )
     given = {f"BETALBAR_{name}": "hidden-value" for name in names.split()}
     given["BETALBAR_DATABASE_URL"] = "postgresql://user:hidden-value@db/betalbar"
+    given["BETALBAR_DATABASE_DIRECT_URL"] = given["BETALBAR_DATABASE_URL"]
     given["BETALBAR_BROKER_URL"] = "nats://user:hidden-value@broker"
 
     settings = load_settings(given)

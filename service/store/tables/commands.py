@@ -30,7 +30,8 @@ class Command(SQLModel, table=True):
 
     __tablename__ = "command"
     __table_args__ = (
-        # The number is the place in the payment's line: decided first, done first.
+        # The number is the place in the payment's line: decided first, done first. Who is before
+        # is found by it too. An index of those that wait would be taken for the claim itself.
         sa.UniqueConstraint("payment_id", "number"),
         # At Vipps, one key is one decision (I6).
         sa.UniqueConstraint("idempotency_key"),
@@ -38,12 +39,6 @@ class Command(SQLModel, table=True):
         sa.Index(
             "ix_command_due",
             "next_attempt_at",
-            **only_where("status IN ('waiting', 'running')"),
-        ),
-        sa.Index(
-            "ix_command_line",
-            "payment_id",
-            "number",
             **only_where("status IN ('waiting', 'running')"),
         ),
         # One read of a payment waits at a time; asking again only hastens it.

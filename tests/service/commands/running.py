@@ -18,8 +18,7 @@ from tests.builders import Desk, VippsPayment
 def claimed(desk: Desk, limit: int = 32) -> list[Claimed]:
     """Claim what is due, as a worker does."""
     with desk.context.database.transaction() as session:
-        now = desk.now()
-        return claim(session, desk.context.vault, now=now, business_now=now, limit=limit)
+        return claim(session, desk.context.vault, desk.context.clock, limit=limit)
 
 
 def claimed_one(desk: Desk, kind: str) -> Claimed:
