@@ -54,6 +54,18 @@ def test_ports_of_image_proxy_and_worker_are_the_same() -> None:
     assert COMPOSE["services"]["proxy"]["ports"] == [f"127.0.0.1:{listening[0]}:{listening[0]}"]
 
 
+def test_proxy_is_trusted_and_says_who_calls() -> None:
+    """Limits are for each caller's address, not for the proxy's."""
+    nginx = (PACKAGING / "nginx.conf").read_text()
+    (inside,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+
+    assert {one["environment"]["BETALBAR_TRUSTED_PROXIES"] for one in OURS.values()} == {
+        inside["subnet"]
+    }
+    assert "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;" in nginx
+    assert "non_idempotent" not in nginx
+
+
 def test_image_runs_as_nobody_in_particular_and_writes_nothing() -> None:
     """Who breaks in finds no root and nothing to change."""
     assert re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE) == ["10001"]
