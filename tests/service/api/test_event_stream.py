@@ -217,13 +217,10 @@ async def test_streams_that_wait_share_one_look(shop: Shop, client: httpx.AsyncC
         async with asyncio.timeout(DEADLINE_S):
             while not statements or _count(statements, "feed") != _count(statements, "api_key"):
                 statements.clear()
-                await asyncio.sleep(watch.LOOK_S)
-        statements.clear()
-        await asyncio.sleep(3 * watch.LOOK_S)
+                await asyncio.sleep(3 * watch.LOOK_S)
 
     looks = _count(statements, "api_key")
     assert 1 <= looks < len(opened)
-    assert _count(statements, "feed") == looks
     assert not [s for s in statements if "FROM event" in s]
 
 
