@@ -202,12 +202,8 @@ def create_worker(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        try:
-            async with working(context, running, Outside()):
-                yield
-        finally:
-            await to_thread.run_sync(context.traces.close)
-            context.database.dispose()
+        async with _working_alone(context, running):
+            yield
 
     routes = probe_routes(context, running)
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers=exception_handlers())
@@ -215,10 +211,15 @@ def create_worker(settings: Settings) -> Starlette:
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Run the workers alone until `stop` is set. Raises: as `open_context`."""
-    context = open_context(settings)
+    async with _working_alone(open_context(settings), Running()):
+        await stop.wait()
+
+
+@asynccontextmanager
+async def _working_alone(context: Context, running: Running) -> AsyncIterator[None]:
     try:
-        async with working(context, Running(), Outside()):
-            await stop.wait()
+        async with working(context, running, Outside()):
+            yield
     finally:
         await to_thread.run_sync(context.traces.close)
         context.database.dispose()

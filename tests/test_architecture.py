@@ -40,6 +40,7 @@ service.observed          |                                            | prometh
 service.wake              |                                            |
 service.stopping          |                                            |
 service.ids               |                                            |
+service.problem_frame     |                                            |
 service.settings          | errors                                     | pydantic pydantic_settings sqlalchemy
 service.store             | errors kinds statemachine webhooks         | alembic orjson psycopg sqlalchemy sqlmodel
 service.vault             | errors store                               | cryptography sqlalchemy sqlmodel
@@ -50,7 +51,7 @@ service.neighbours        | context errors store wake                  | sqlalch
 service.awaiting          | context                                    | anyio
 service.group_commit      | errors                                     | anyio structlog
 service.schedule          | settings                                   |
-service.door              | ids settings                               | anyio httptools orjson starlette structlog uvicorn
+service.door              | ids problem_frame settings                         | anyio httptools orjson starlette structlog uvicorn
 
 service.vipps             | clock errors kinds webhooks                | aiohttp httpx httpx_aiohttp orjson
 service.outbox.destinations |                                          |
@@ -67,14 +68,14 @@ service.audit             | BASE ledger webhooks                       | cryptog
 service.outbox            | BASE events.shapes group_commit outbox.destinations outbox.egress shapes statemachine webhooks | anyio cryptography orjson sqlalchemy sqlmodel structlog
 service.feed              | BASE outbox                                | anyio sqlalchemy sqlmodel structlog
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
-service.inbox             | BASE group_commit ledger statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
+service.inbox             | BASE group_commit ledger problem_frame statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
 service.inbox.registering | BASE commands vipps statemachine           | anyio sqlalchemy sqlmodel
 service.staff             | BASE                                       | argon2 orjson pyotp sqlalchemy sqlmodel
 service.clockwork         | BASE inbox.registering ledger outbox vipps        | anyio sqlalchemy sqlmodel structlog
 
 service.documents         | BASE ledger                                | anyio segno starlette
 service.broker            | BASE                                       | anyio nats nkeys orjson sqlalchemy sqlmodel structlog
-service.api               | BASE audit awaiting broker documents events events.shapes feed group_commit ledger metrics outbox outbox.egress shapes vipps statemachine webhooks | anyio limits orjson pydantic sqlalchemy sqlmodel starlette structlog
+service.api               | BASE audit awaiting broker documents events events.shapes feed group_commit ledger metrics outbox outbox.egress problem_frame shapes vipps statemachine webhooks | anyio limits orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit inbox inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
 service.app               | BASE api broker clockwork commands console door inbox inbox.registering logs neighbours outbox outbox.egress pages sandbox staff stopping traces_otel units vipps | anyio sqlalchemy starlette structlog

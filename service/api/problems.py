@@ -23,15 +23,8 @@ from service.api.errors import (
     UploadTooSlow,
 )
 from service.feed.watch import TooManyStreams
+from service.problem_frame import MEDIA_TYPE, RETRY_AFTER_S, problem_frame
 from statemachine import GuardFailed, MachineError, TransitionRefused
-
-MEDIA_TYPE = "application/problem+json"
-
-# Registered nowhere and fetched by nobody: it names the kind, the documentation explains it.
-_TYPE = "urn:betalbar:problem:"
-
-# A database that restarts is back within seconds.
-_RETRY_AFTER_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +96,7 @@ def http_problem_response(
 
 
 def _frame(kind: Kind, code: str, trace_id: str) -> dict[str, Any]:
-    return {
-        "type": _TYPE + code,
-        "title": kind.title,
-        "status": kind.status,
-        "code": code,
-        "traceId": trace_id,
-    }
+    return problem_frame(code, title=kind.title, status=kind.status, trace_id=trace_id)
 
 
 def _detail(error: Exception, kind: Kind) -> str:
@@ -135,5 +122,5 @@ def _headers(status: int, error: Exception) -> dict[str, str]:
     if status == 401:
         return {"WWW-Authenticate": 'Bearer realm="betalbar"'}
     if status in (429, 503):
-        return {"Retry-After": str(getattr(error, "retry_after_s", _RETRY_AFTER_S))}
+        return {"Retry-After": str(getattr(error, "retry_after_s", RETRY_AFTER_S))}
     return {}

@@ -9,11 +9,12 @@ from anyio import to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.door.answers import send_overloaded
+from service.door.limits import HURRIED_PATH
 
 # Some two seconds of work on a small machine.
 WAITING_MAX = 200
 
-_NEVER_REFUSED = ("/webhooks/", "/healthz")
+_NEVER_REFUSED = (HURRIED_PATH, "/healthz")
 
 
 class Admission:

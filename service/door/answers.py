@@ -9,9 +9,7 @@ import orjson
 from starlette.types import Send
 
 from service.ids import new_id
-
-# A queue that is full is empty again within seconds.
-RETRY_AFTER_S = 2
+from service.problem_frame import MEDIA_TYPE, RETRY_AFTER_S, problem_frame
 
 # Status: code and title.
 REFUSALS = {
@@ -39,18 +37,10 @@ async def send_overloaded(send: Send) -> None:
 
 def _answer(status: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
     code, title = REFUSALS[status]
-    trace_id = new_id("trc")
-    problem = {
-        "type": f"urn:betalbar:problem:{code}",
-        "title": title,
-        "status": status,
-        "code": code,
-        "traceId": trace_id,
-        "detail": title,
-    }
-    body = orjson.dumps(problem)
+    frame = problem_frame(code, title=title, status=status, trace_id=new_id("trc"))
+    body = orjson.dumps({**frame, "detail": title})
     headers = [
-        (b"content-type", b"application/problem+json"),
+        (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
     ]
     if status == 503:

@@ -18,7 +18,7 @@ BODY_BYTES_PER_S = 128 * 1024
 
 # Vipps waits ten seconds for an answer, and asks again for a week. What is not answered in eight
 # is better refused: the rest is for the way there and back.
-HURRIED_PATH = b"/webhooks/"
+HURRIED_PATH = "/webhooks/"
 
 # How long a refusal may take to be read, and how much may still come, before the line is cut.
 LINGER_S = 2.0

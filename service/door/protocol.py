@@ -122,7 +122,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._body_bytes = 0
         self._due_at = now + self._limits.body_s
-        is_hurried = self.url.startswith(HURRIED_PATH)
+        is_hurried = self.url.startswith(HURRIED_PATH.encode())
         self._answer_due_at = now + self._limits.answer_s if is_hurried else math.inf
         super().on_headers_complete()
 

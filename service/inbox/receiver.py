@@ -22,6 +22,7 @@ from service.inbox.registrations import Registered, Registrations
 from service.ledger.book import write
 from service.ledger.received import Received
 from service.ledger.record import record
+from service.problem_frame import RETRY_AFTER_S
 from statemachine import Outcome
 from webhooks.errors import MalformedEvent, SignatureMismatch, VerificationError
 from webhooks.vipps import SignedRequest, verify
@@ -31,7 +32,7 @@ BODY_BYTES_MAX = 64 * 1024
 # Vipps waits ten seconds, and asks again: whoever would be stored later than this is told so at
 # once. What a commit itself then takes still fits (service/door/limits.py ends it all).
 WAIT_MAX_S = 3.0
-_RETRY_AFTER = (b"retry-after", b"2")
+_RETRY_AFTER = (b"retry-after", str(RETRY_AFTER_S).encode())
 # Together well over half a second: as long as it takes to keep a new secret on a busy machine.
 READINGS_MAX = 5
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from itertools import count
 from time import monotonic
 from typing import TypeVar
 
@@ -127,14 +128,16 @@ class Deliverer:
 
     def _start(self) -> None:
         """Send what there is a place for."""
-        for n, delivery in enumerate(self._places.start(monotonic())):
-            wait_s = 0.0 if delivery.is_sound else n * _BETWEEN_TROUBLED_S
+        waits = count(0.0, _BETWEEN_TROUBLED_S)
+        for delivery in self._places.start(monotonic()):
+            wait_s = 0.0 if delivery.is_sound else next(waits)
             task = asyncio.create_task(self._send(delivery, wait_s))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
     async def _send(self, delivery: Claimed, wait_s: float) -> None:
-        await asyncio.sleep(wait_s)
+        if wait_s:
+            await asyncio.sleep(wait_s)
         at, vault = self._context.clock.now(), self._context.vault
         try:
             letter = _letter(delivery, vault)

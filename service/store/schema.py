@@ -1,5 +1,8 @@
 """The schema's version: brought up to date, or told to be old."""
 
+from collections.abc import Sequence
+from functools import cache
+
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -48,9 +51,14 @@ def _is_older(found: str | None) -> bool:
 
     What a newer version has added, this one lives beside (docs/how-to/upgrade.md): processes of
     both serve while one replaces the other, and the older may be started again."""
+    return found is None or found in _revisions()[1:]
+
+
+@cache
+def _revisions() -> Sequence[str]:
+    """Return this version's revisions, the newest first; read once, since probes ask often."""
     scripts = ScriptDirectory.from_config(_config())
-    known = {script.revision for script in scripts.walk_revisions()}
-    return found is None or (found in known and found != scripts.get_current_head())
+    return [script.revision for script in scripts.walk_revisions()]
 
 
 def _config() -> Config:

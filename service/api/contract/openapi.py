@@ -12,8 +12,8 @@ from service.api.contract.components import HEADERS, SCHEMA, components, schema_
 from service.api.contract.operations import JSON, Operation, Parameter, Reply
 from service.api.contract.remedies import EXPLAINED
 from service.api.contract.table import GROUPS, OPERATIONS, codes_of, group_of, scope_of
-from service.api.problems import MEDIA_TYPE
 from service.outbox.event_types import EVENT_TYPES
+from service.problem_frame import MEDIA_TYPE
 
 Json = dict[str, Any]
 
