@@ -128,8 +128,10 @@ class Deliverer:
 
     def _start(self) -> None:
         """Send what there is a place for."""
-        waits = count(0.0, _BETWEEN_TROUBLED_S)
-        for delivery in self._places.start(monotonic()):
+        at, waits = monotonic(), count(0.0, _BETWEEN_TROUBLED_S)
+        for delivery in self._places.start(at):
+            if delivery.is_sound:
+                self._pace_of_troubled.met_others(at)
             wait_s = 0.0 if delivery.is_sound else next(waits)
             task = asyncio.create_task(self._send(delivery, wait_s))
             self._sending.add(task)
@@ -210,7 +212,7 @@ class Deliverer:
     async def _rest(self) -> None:
         hears = partial(is_set_within, self._stirred)
         if self._sent or self._sending:
-            await hears(self._pace_of_troubled.rest_s(monotonic()))
+            await hears(min(self._pace_of_troubled.rest_s(monotonic()), LOOK_S))
         else:
             await rest(hears, self._context.wake, stop=self._stirred, due_in_s=self._due_in_s)
 

@@ -20,3 +20,27 @@ def test_looks_take_a_fiftieth_of_the_time(took_s: float, rest_s: float) -> None
     assert pace.is_due(100.0 + rest_s + 0.001)
     assert pace.rest_s(100.1) == pytest.approx(rest_s - 0.1)
     assert pace.rest_s(100.0 + rest_s + 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("took_s", "rest_s"), [(0.0005, 0.25), (0.004, 1.0), (0.016, 4.0), (0.5, 5.0)]
+)
+def test_looks_are_rarer_while_others_are_told(took_s: float, rest_s: float) -> None:
+    """They take a two hundred and fiftieth of the time from those that are well."""
+    pace = Pace()
+    pace.met_others(99.5)
+
+    pace.looked(100.0, 100.0 + took_s)
+
+    assert not pace.is_due(100.0 + rest_s - 0.001)
+    assert pace.is_due(100.0 + rest_s + 0.001)
+
+
+def test_looks_are_frequent_again_once_nobody_else_is_told() -> None:
+    """A second after the last of the others, the time is theirs."""
+    pace = Pace()
+    pace.met_others(99.0)
+
+    pace.looked(100.001, 100.021)
+
+    assert pace.is_due(101.002)
