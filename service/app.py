@@ -25,6 +25,7 @@ from service.clock import Clock
 from service.clockwork.attendant import Attendant
 from service.clockwork.cleaning import Cleaner
 from service.clockwork.registrations import RegistrationKeeper
+from service.commands.recovering import Recoverer
 from service.commands.worker import CommandWorker
 from service.console import Console, Outside
 from service.context import Context
@@ -157,6 +158,7 @@ async def working(
             end_leases_of_the_dead(context.database, now=context.clock.now())
             commands = CommandWorker(context, client, dice=SystemRandom())
             tasks["commands"] = asyncio.create_task(commands.run(stop))
+            tasks["recovery"] = asyncio.create_task(Recoverer(context).run(stop))
             tasks["clockwork"] = asyncio.create_task(Attendant(context).run(stop))
             tasks["cleaning"] = asyncio.create_task(Cleaner(context).run(stop))
             keeper = RegistrationKeeper(context, client)

@@ -3,6 +3,7 @@
 ServiceError
 ├── NotFound            nothing of this sales unit has that name
 ├── Conflict            not in this state, at this time, with this reference or consent
+│   └── Recovering        restored: what Vipps did since is not known yet
 ├── PreconditionFailed  `If-Match` names an older version
 ├── InvalidInput        one or more fields are wrong
 ├── Unauthorized        no key, or not one of ours
@@ -51,6 +52,17 @@ class Conflict(ServiceError):
         self.code = code
         self.available_actions = available_actions
         self.page_url = page_url
+
+
+class Recovering(Conflict):
+    """The sales unit was restored from a backup."""
+
+    retry_after_s = 30
+
+    def __init__(self) -> None:
+        """Say what is waited for."""
+        detail = "restored from a backup: nothing is decided until Vipps has been read"
+        super().__init__("recovering", detail)
 
 
 class PreconditionFailed(ServiceError):

@@ -98,12 +98,14 @@ class Wake:
         self.events = Signal()  # the feed has grown
         self.deliveries = Signal()  # a delivery is due
         self.invoices = Signal()  # when something is due by itself has changed
+        self.recovery = Signal()  # a database was restored
         self.look_s = LOOK_S
         self._by_name = {
             "commands": self.commands,
             "events": self.events,
             "deliveries": self.deliveries,
             "invoices": self.invoices,
+            "recovery": self.recovery,
         }
 
     @property

@@ -16,7 +16,8 @@ from service.broker.positions import Behind, failing
 from service.context import Context
 from service.errors import DatabaseAway, SchemaOutdated
 from service.ledger.resource import rfc3339_of
-from service.shapes.discovery import Health, Readiness, Unpublished
+from service.shapes.discovery import Health, Readiness, RecoveringUnit, Unpublished
+from service.store.recovery import Recovery, recoveries
 from service.store.schema import require_current
 from service.store.tables import Registration, SalesUnit
 
@@ -30,8 +31,9 @@ async def healthz(_: Request) -> Answer:
 def readyz(context: Context, running: Running) -> OpenHandler:
     """Return the handler of `GET /readyz`: 200, or 503 with what is missing.
 
-    A sales unit whose keys Vipps refuses, or whose events the broker does not take, is named, but
-    the service is ready without it: taking it out of service would stop all others' too."""
+    A sales unit whose keys Vipps refuses, that is recovering, or whose events the broker does not
+    take, is named, but the service is ready without it: taking it out of service would stop all
+    others', and its own webhooks, too."""
 
     async def handle(_: Request) -> Answer:
         workers = {name: is_running() for name, is_running in running.workers.items()}
@@ -42,6 +44,7 @@ def readyz(context: Context, running: Running) -> OpenHandler:
             "database": found.database,
             "workers": workers,
             "heldSalesUnits": list(found.held),
+            "recovering": [_recovering(one) for one in found.recovering],
             "missingRegistrations": list(found.missing),
             "unpublished": [_unpublished(one) for one in found.behind],
         }
@@ -52,11 +55,12 @@ def readyz(context: Context, running: Running) -> OpenHandler:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """How the database is, whose commands wait, whose webhooks Vipps has dropped, and whose
-    events the broker does not take."""
+    """How the database is, whose commands wait, who was restored and sends nothing yet, whose
+    webhooks Vipps has dropped, and whose events the broker does not take."""
 
     database: Literal["ok", "away", "outdated"]
     held: Sequence[str] = ()
+    recovering: Sequence[Recovery] = ()
     missing: Sequence[str] = ()
     behind: Sequence[Behind] = ()
 
@@ -77,6 +81,7 @@ def _look(context: Context) -> _Found:
             return _Found(
                 "ok",
                 list(session.scalars(held.order_by(col(SalesUnit.msn)))),
+                recoveries(session),
                 list(session.scalars(missing.order_by(col(Registration.msn)))),
                 failing(session) if context.settings.broker_url else (),
             )
@@ -84,6 +89,11 @@ def _look(context: Context) -> _Found:
         return _Found("away")
     except SchemaOutdated:
         return _Found("outdated")
+
+
+def _recovering(one: Recovery) -> RecoveringUnit:
+    since = rfc3339_of(one.since)
+    return {"salesUnit": one.msn, "since": since, "leftToRead": one.left_to_read}
 
 
 def _unpublished(one: Behind) -> Unpublished:

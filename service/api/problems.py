@@ -60,6 +60,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         errors.UpstreamRejected: Kind(502, "upstream_rejected", "Vipps said no"),
         errors.UpstreamTimeout: Kind(504, "upstream_timeout", "Vipps did not answer"),
         TooManyUploads: Kind(503, "too_many_uploads", "Too many documents at once"),
+        errors.Recovering: Kind(503, "recovering", "Restored, and reading at Vipps"),
         errors.DatabaseAway: Kind(503, "database_away", "Try again shortly"),
         errors.SchemaOutdated: Kind(503, "schema_outdated", "The service is being updated"),
     }

@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from service.broker.cloud_events import Told
 from service.store.inserts import table_of
+from service.store.recovery import RECOVERING
 from service.store.tables import BrokerPosition, Event, Feed
 from service.vault import Vault
 
@@ -153,7 +154,7 @@ _WELL: dict[str, Any] = {
 def _is_due(now: datetime) -> sa.ColumnElement[bool]:
     is_time = sa.or_(_AT.c.next_attempt_at.is_(None), _AT.c.next_attempt_at <= now)
     has_work = sa.or_(_AT.c.position < _HEAD, _AT.c.reason.is_not(None))
-    return sa.and_(_is_free(now), is_time, has_work)
+    return sa.and_(_is_free(now), is_time, has_work, _AT.c.msn.not_in(RECOVERING))
 
 
 def _is_free(now: datetime) -> sa.ColumnElement[bool]:

@@ -3,35 +3,29 @@
 PostgreSQL has its own tools, which know more than we could; docs/how-to/postgresql.md names them.
 """
 
-import asyncio
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from glob import escape
 from pathlib import Path
 from typing import Annotated
+from uuid import uuid4
 
 import sqlalchemy as sa
 import typer
-from sqlmodel import col
 
 from service.app import open_context
 from service.audit.chain import check_all
 from service.audit.verify import describe
 from service.cli.output import AsJson, progress, show_json
-from service.cli.reconciling import log_only_what_fails, read_at_vipps
-from service.commands.reconciling import Report, choose
-from service.context import Context
-from service.errors import Conflict, FieldError, InvalidInput, NotFound, UpstreamTimeout
-from service.kinds import CommandKind
+from service.errors import Conflict, FieldError, InvalidInput, NotFound
 from service.settings import Settings, load_settings
-from service.store.tables import OPEN_STATUSES, Command
+from service.store.folders import sync_folder
+from service.store.recovery import begin_recovery, recoveries
 
 _LOOK_S = 0.2
-# Until then nothing but reads goes to Vipps; longer than any reconciliation takes.
-_HELD = timedelta(days=30)
 
 
 def backup(
@@ -61,19 +55,16 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `betalbar backup` made.")],
-    is_offline: Annotated[
-        bool,
-        typer.Option("--without-vipps", help="Do not ask Vipps what has happened since."),
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup into place, once it knows from Vipps what has happened since.
+    """Put a backup into place, in recovery: it sends nothing until it knows what Vipps did since.
 
     Stop the service first, and move the database away: nothing is written over. The copy is brought
-    to this version's schema, every history is checked, and every payment is read at Vipps, while
-    nothing is sent; only then does the copy become the database. Start the service afterwards.
-    Readers of the feed whose place is beyond its end are refused, and start anew. What cannot be
-    read ends with 1, and leaves nothing behind. With the built-in sandbox Vipps is not asked.
+    to this version's schema, and every history is checked; only then does it become the database.
+    Start the service afterwards: it reads at Vipps every payment that may have moved since the
+    backup, before it sends anything, as `betalbar recover` says. Readers of the feed whose place is
+    beyond its end are refused, and start anew. What can't be trusted ends with 1, and leaves
+    nothing behind.
     """
     settings = load_settings()
     target = _sqlite_file(settings)
@@ -82,16 +73,20 @@ def restore(
     with _draft_of(target) as draft:
         _copy(file, draft)
         _require_sound(draft)
-        report = _bring_up_to_date(settings, draft, asks=not is_offline)
+        left = _prepare(settings, draft)
     if as_json:
-        show_json({"database": str(target), "read": report.read, "healed": len(report.healed)})
+        show_json({"database": str(target), "leftToRead": left})
     else:
-        print(f"{target} is restored. Payments read: {report.read}, healed: {len(report.healed)}.")
+        print(
+            f"{target} is restored. Payments to be read at Vipps, before anything is sent: {left}."
+        )
         print("Next: betalbar serve")
 
 
-def _bring_up_to_date(settings: Settings, draft: Path, *, asks: bool) -> Report:
-    """Bring the copy's schema and invoices to what is so today. Raises: Conflict, …"""
+def _prepare(settings: Settings, draft: Path) -> int:
+    """Bring the copy to this version's schema, check its histories, and begin its recovery.
+
+    Returns how much is to be read at Vipps. Raises: Conflict, NotFound, …"""
     given = settings.model_copy(update={"database_url": f"sqlite:///{draft}"})
     # The keys are those of the database's own name, not of the draft's.
     _require_keys(settings)
@@ -101,36 +96,12 @@ def _bring_up_to_date(settings: Settings, draft: Path, *, asks: bool) -> Report:
             faults = [one for one in check_all(session, context.vault) if one is not None]
         if faults:
             raise Conflict("conflict", "; ".join(map(describe, faults[:5])))
-        if not asks or settings.has_built_in_sandbox:
-            return Report()
-        log_only_what_fails(context)
-        return _reconciled(context)
+        with context.database.transaction() as session:
+            # Before it has its name: nothing ever serves a restored database without the mark.
+            begin_recovery(session, now=context.clock.now())
+            return sum(one.left_to_read for one in recoveries(session))
     finally:
         context.database.dispose()
-
-
-def _reconciled(context: Context) -> Report:
-    """Read every payment, while all other calls are held back. Raises: UpstreamTimeout."""
-    _put_off(context, _HELD)
-    report = asyncio.run(read_at_vipps(context, choose(context, is_all=True)))
-    if report.unread:
-        shown = ", ".join(report.unread[:5])
-        raise UpstreamTimeout(f"{len(report.unread)} payments can't be read: {shown}")
-    _put_off(context, timedelta(0))
-    return report
-
-
-def _put_off(context: Context, until: timedelta) -> None:
-    """Have every call that waits, but for reads, wait until then from now."""
-    with context.database.transaction() as session:
-        session.execute(
-            sa.update(Command)
-            .where(
-                col(Command.status).in_(OPEN_STATUSES),
-                col(Command.kind) != CommandKind.READ_PAYMENT,
-            )
-            .values(next_attempt_at=context.clock.now() + until)
-        )
 
 
 def _sqlite_file(settings: Settings) -> Path:
@@ -153,29 +124,29 @@ def _keys_of(settings: Settings) -> str:
 def _draft_of(file: Path) -> Iterator[Path]:
     """Give a name beside it, which becomes its name if the block ends well.
 
-    Raises: Conflict, where the name is taken already."""
-    draft = file.with_name(f"{file.name}.draft")
+    The draft's name is this run's alone: what another leaves, or still writes, is never taken for
+    it. What was left is removed; one that still wrote there ends without a file. Raises: Conflict,
+    where the name is taken already."""
+    draft = file.with_name(f"{file.name}.draft-{uuid4().hex[:8]}")
     # SQLite would take a log that lies beside it for the new file's own.
     for taken in _files_of(file):
         if taken.exists():
             raise Conflict("conflict", f"{taken} is there already, and is not written over")
-    _remove(draft)
     try:
+        for left in file.parent.glob(f"{escape(file.name)}.draft-*"):
+            left.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         yield draft
         _make_durable(draft)
         # A link is refused where somebody was faster; a rename would write over it.
         os.link(draft, file)
+        sync_folder(file.parent)
     except OSError as error:
         reason = (error.strerror or "can't be written").lower()
         raise InvalidInput(FieldError("FILE", f"{file}: {reason}")) from error
     finally:
-        _remove(draft)
-
-
-def _remove(draft: Path) -> None:
-    for file in _files_of(draft):
-        file.unlink(missing_ok=True)
+        for each in _files_of(draft):
+            each.unlink(missing_ok=True)
 
 
 def _files_of(database: Path) -> list[Path]:

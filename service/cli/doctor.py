@@ -31,6 +31,7 @@ from service.inbox.registering import active, compare, webhook_url
 from service.settings import Settings, load_settings
 from service.store.channel import say_once
 from service.store.db import Database
+from service.store.recovery import recoveries
 from service.store.schema import require_current
 from service.store.tables import ApiKey, SalesUnit, Subscription
 from service.units import list_units
@@ -192,6 +193,11 @@ def _unit(context: Context, session: Session, unit: SalesUnit) -> Iterator[Findi
     if unit.held_since is not None:
         advice = "mend its keys for Vipps; its calls go on by themselves"
         yield Finding(name, False, f"its calls wait: {unit.held_because}", advice)
+    if (since := unit.recovering_since) is not None:
+        left = next(one.left_to_read for one in recoveries(session) if one.msn == unit.msn)
+        said = f"restored, recovering since {since:%Y-%m-%d %H:%M} UTC; left to read: {left}"
+        advice = "let the service run: it reads at Vipps, and sends nothing until it has"
+        yield Finding(name, False, said, advice)
     living = sa.select(sa.func.count()).where(
         col(ApiKey.msn) == unit.msn, col(ApiKey.revoked_at).is_(None)
     )

@@ -19,6 +19,7 @@ from service.cli import (
     invoices,
     keys,
     reconciling,
+    recovering,
     retention,
     sales_units,
     serving,
@@ -83,6 +84,9 @@ app.command(
 app.add_typer(audit.app, name="audit")
 app.command(epilog=examples("betalbar backup betalbar-2026-11-27.db"))(backups.backup)
 app.command(epilog=examples("betalbar restore betalbar-2026-11-27.db"))(backups.restore)
+app.command(epilog=examples("betalbar recover", "betalbar recover --msn 123456 --without-vipps"))(
+    recovering.recover
+)
 
 
 def main() -> None:

@@ -37,11 +37,11 @@ def reconcile(
     """
     with opened() as real:
         context = with_business_time(real)
-        log_only_what_fails(context)
+        _log_only_what_fails(context)
         chosen = choose(context, msn=msn, reference=reference, is_all=is_all)
         if reference and not chosen:
             raise NotFound(f"there is no payment of an invoice {reference}")
-        report = asyncio.run(read_at_vipps(context, chosen))
+        report = asyncio.run(_read_at_vipps(context, chosen))
     if as_json:
         show_json(_as_json(report))
     else:
@@ -50,13 +50,13 @@ def reconcile(
         raise typer.Exit(1)
 
 
-def log_only_what_fails(context: Context) -> None:
+def _log_only_what_fails(context: Context) -> None:
     """Keep standard output for the report: the worker says much of what goes well."""
     configure_logs(context.settings.log)
     logging.getLogger("service").setLevel(logging.WARNING)
 
 
-async def read_at_vipps(context: Context, chosen: list[Chosen]) -> Report:
+async def _read_at_vipps(context: Context, chosen: list[Chosen]) -> Report:
     """Read these payments, with a bar that shows how far it is."""
     with progress() as bar:
         task = bar.add_task("reading at Vipps", total=len(chosen))

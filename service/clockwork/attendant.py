@@ -14,6 +14,7 @@ from service.context import Context
 from service.errors import DatabaseAway
 from service.ledger.attending import attend, put_off
 from service.ledger.book import Book, write
+from service.store.recovery import RECOVERING
 from service.store.tables import Invoice
 from service.wake import is_set_within, rest
 
@@ -113,7 +114,11 @@ _FIRST = sa.select(sa.func.min(col(Invoice.attend_at)))
 def _due(context: Context) -> sa.Select[str]:
     return (
         sa.select(col(Invoice.id))
-        .where(col(Invoice.attend_at) <= context.clock.business_now())
+        .where(
+            col(Invoice.attend_at) <= context.clock.business_now(),
+            # What a restored database would decide by the clock may have been done already.
+            col(Invoice.msn).not_in(RECOVERING),
+        )
         .order_by(col(Invoice.attend_at))
         .limit(AT_ONCE)
     )

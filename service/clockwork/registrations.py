@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 from service.context import Context
 from service.errors import DatabaseAway, ServiceError
 from service.inbox.registering import delete_due, sync
+from service.store.recovery import RECOVERING
 from service.store.tables import Registration, SalesUnit
 from service.vipps import VippsClient
 from service.wake import is_set_within
@@ -93,10 +94,9 @@ class RegistrationKeeper:
             if not _due(session, now):
                 return ()
         with self._context.database.transaction() as session:
-            due_at = col(SalesUnit.registrations_due_at)
             claimed = session.execute(
                 sa.update(SalesUnit)
-                .where(_made_by_register(), sa.or_(due_at.is_(None), due_at <= now))
+                .where(*_is_due(now))
                 .values(registrations_due_at=now + AGAIN)
                 .returning(col(SalesUnit.msn))
                 .execution_options(synchronize_session=False)
@@ -114,17 +114,21 @@ class RegistrationKeeper:
             due = sa.select(col(Registration.msn)).where(
                 col(Registration.retired_at).is_(None),
                 col(Registration.delete_after) <= self._context.clock.now(),
+                col(Registration.msn).not_in(RECOVERING),
             )
             return session.scalars(due.distinct()).all()
 
 
 def _due(session: Session, now: datetime) -> bool:
     """Tell whether any is due, without the writing connection: mostly none is."""
-    due_at = col(SalesUnit.registrations_due_at)
-    due = sa.select(col(SalesUnit.msn)).where(
-        _made_by_register(), sa.or_(due_at.is_(None), due_at <= now)
-    )
+    due = sa.select(col(SalesUnit.msn)).where(*_is_due(now))
     return session.execute(due.limit(1)).first() is not None
+
+
+def _is_due(now: datetime) -> Sequence[sa.ColumnElement[bool]]:
+    due_at = col(SalesUnit.registrations_due_at)
+    is_time = sa.or_(due_at.is_(None), due_at <= now)
+    return _made_by_register(), is_time, col(SalesUnit.recovering_since).is_(None)
 
 
 def _made_by_register() -> sa.Exists:

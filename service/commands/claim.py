@@ -25,6 +25,7 @@ from service.store.tables import (
     Invoice,
     Payment,
     SalesUnit,
+    Unread,
 )
 from service.vault import SealBroken, Vault
 from service.vipps import VippsKeys
@@ -78,6 +79,7 @@ class Claimed:
     awaits_number: bool  # who pays was asked to share it, and it has not come yet
     # Tries that ended: those cut off by a kill say nothing about how Vipps fares.
     tries: int
+    is_unread: bool  # restored: its payment was not read at Vipps since
     cause: Cause = NOBODY
 
 
@@ -121,6 +123,7 @@ def _due(session: Session, now: datetime, *, later: datetime, limit: int) -> sa.
             payment.replacement_flow,
             payment.ends_at,
             unit.vipps_keys,
+            sa.exists().where(table_of(Unread).c.id == payment.id).label("is_unread"),
         )
         .join_from(table_of(Command), table_of(Payment), command.payment_id == payment.id)
         .join(table_of(Invoice), command.invoice_id == invoice.id)
@@ -131,6 +134,8 @@ def _due(session: Session, now: datetime, *, later: datetime, limit: int) -> sa.
             sa.or_(command.next_attempt_at <= now, command.status == CommandStatus.WAITING),
             sa.or_(unit.held_until.is_(None), unit.held_until <= now),
             unit.vipps_keys.is_not(None),
+            # A restored database does not know yet what was done already: it only asks.
+            sa.or_(unit.recovering_since.is_(None), command.kind == CommandKind.READ_PAYMENT),
             ~_has_one_before(),
             _calls_so_far(now) < _calls_max(),
         )
@@ -221,6 +226,7 @@ def _open(
         act_id=row.act_id,
         keys=open_keys(vault, row.msn, row.vipps_keys),
         awaits_number=bool(row.awaits_number),
+        is_unread=row.is_unread,
         cause=cause_of(row.cause),
         **_tries_so_far(session, row),
     )

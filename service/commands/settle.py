@@ -25,6 +25,7 @@ from service.commands.run import Ran, Reading
 from service.kinds import CommandKind
 from service.ledger.book import Book
 from service.ledger.reading import sums_agree, take_in
+from service.store.recovery import were_read
 from service.store.tables import CommandStatus, InvoiceRecord, PaymentRecord
 from service.vipps import Then
 from service.vipps.adoption import UNSEEN_S, is_seen_by_now, is_taken_elsewhere, may_adopt
@@ -54,8 +55,15 @@ def settle(book: Book, batch: Sequence[Ran]) -> list[bool]:
     ours = list(compress(batch, are_ours))
     for ran in ours:
         _settle_one(book, ran)
+    were_read(book.session, [ran.claimed.payment_id for ran in ours if _is_read_at_last(ran)])
     hold_or_release(book, ours)
     return are_ours
+
+
+def _is_read_at_last(ran: Ran) -> bool:
+    """Tell whether Vipps has said all of a payment that a restored database had to ask about."""
+    is_read = ran.claimed.is_unread and ran.claimed.kind is CommandKind.READ_PAYMENT
+    return is_read and ran.verdict.then in (Then.DONE, Then.NOT_KNOWN)
 
 
 def _settle_one(book: Book, ran: Ran) -> None:

@@ -58,6 +58,7 @@ class Attention:
     healed: int
     is_registered: bool
     held_because: str | None
+    recovering_since: datetime | None
 
     @property
     def count(self) -> int:
@@ -86,6 +87,7 @@ def needs_attention(session: Session, unit: SalesUnit, *, now: datetime) -> Atte
         healed=_healed(session, msn, now - LOOKED_BACK),
         is_registered=_is_registered(session, msn),
         held_because=unit.held_because if unit.held_since else None,
+        recovering_since=unit.recovering_since,
     )
 
 

@@ -34,7 +34,7 @@ def is_needed(book: Book, invoice: InvoiceRecord, amount_minor: int | None) -> b
 
 def ask_for_one(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Let a refund wait for a second person. Raises: Conflict."""
-    acts.require(invoice, "refund")
+    acts.require(book, invoice, "refund")
     remaining = _remaining(book, invoice)
     amount_minor = remaining if ask.amount_minor is None else ask.amount_minor
     if amount_minor > remaining or remaining <= 0:

@@ -35,7 +35,7 @@ def push(
     """Ask the customer again; an ended invoice is reopened, a live payment replaced.
 
     Raises: Conflict, InvalidInput."""
-    require(invoice, "push")
+    require(book, invoice, "push")
     if invoice.closing is not None:
         raise Conflict("being_withdrawn", "the invoice is being withdrawn")
     require_only_one(book, invoice)
@@ -91,7 +91,7 @@ def require_only_one(book: Book, invoice: InvoiceRecord) -> None:
 
 def soft_dismiss(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Note that the customer postponed it. Raises: Conflict."""
-    require(invoice, "soft-dismiss")
+    require(book, invoice, "soft-dismiss")
     evidence = book.record_act(invoice, "soft-dismiss", ask)
     book.move(invoice, book.decide(invoice, Trigger.SOFT_DISMISS), evidence)
 
@@ -100,7 +100,7 @@ def cancel(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Withdraw the invoice before authorization; after it, release what is reserved.
 
     Raises: Conflict, InvalidInput (an amount that is not all that remains)."""
-    require(invoice, "cancel")
+    require(book, invoice, "cancel")
     if not State(invoice.state).is_payable:
         _release(book, invoice, ask)
     elif ask.amount_minor not in (None, invoice.amount_minor):
@@ -111,7 +111,7 @@ def cancel(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
 
 def capture(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Take reserved money; no amount = all that remains. Raises: Conflict, InvalidInput."""
-    require(invoice, "capture")
+    require(book, invoice, "capture")
     open_ones = under_way(book, invoice)
     if _is_being_released(invoice, open_ones):
         raise Conflict("being_released", "the reservation is being released")
@@ -124,7 +124,7 @@ def refund(book: Book, invoice: InvoiceRecord, ask: Ask) -> None:
     """Give captured money back; no amount = all that remains.
 
     Raises: Conflict, InvalidInput."""
-    require(invoice, "refund")
+    require(book, invoice, "refund")
     open_ones = under_way(book, invoice)
     asked_for = total_minor(open_ones, CommandKind.REFUND)
     remaining = amounts_of(invoice).remaining_to_refund - asked_for
@@ -139,8 +139,9 @@ def authorizing_payment(book: Book, invoice: InvoiceRecord) -> PaymentRecord:
     raise Conflict("not_authorized", "no payment has authorized this invoice")
 
 
-def require(invoice: InvoiceRecord, action: str) -> None:
-    """Check that the action is possible now. Raises: Conflict, with those that are."""
+def require(book: Book, invoice: InvoiceRecord, action: str) -> None:
+    """Check that the action is possible now. Raises: Conflict, with those that are; Recovering."""
+    book.require_recovered(invoice.msn)
     available = actions_of(invoice)
     if action not in available:
         detail = f"{action} is not possible while the invoice is {invoice.state}"

@@ -87,6 +87,7 @@ def days_to_choose(
 
 
 def _require_open(book: Book, invoice: InvoiceRecord) -> None:
+    book.require_recovered(invoice.msn)
     state = State(invoice.state)
     if not state.is_payable and state not in REOPENABLE:
         raise Conflict("action_refused", f"the invoice is {state}")

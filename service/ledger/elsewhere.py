@@ -41,7 +41,7 @@ def paid_elsewhere(book: Book, invoice: InvoiceRecord, ask: Ask, paid: PaidElsew
     """Withdraw what is open, release what is reserved, refund what is captured.
 
     Raises: Conflict, also where money was captured before and its refund is not asked for."""
-    require(invoice, "paid-elsewhere")
+    require(book, invoice, "paid-elsewhere")
     amounts = amounts_of(invoice)
     if amounts.remaining_to_refund > 0 and not paid.is_refund_wanted:
         raise Conflict(

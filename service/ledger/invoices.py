@@ -26,10 +26,11 @@ def create_invoice(book: Book, msn: str, new: NewInvoice, ask: Ask) -> tuple[Inv
     """Store an invoice and decide its first payment; return it, and whether it is new.
 
     The same reference with the same content is the invoice that exists already.
-    Raises: InvalidInput, Conflict (`reference_taken`, `consent_withdrawn`, …)."""
+    Raises: InvalidInput, Conflict (`reference_taken`, `consent_withdrawn`, …), Recovering."""
     known = _same_reference(book, msn, new)
     if known is not None:
         return known, False
+    book.require_recovered(msn)
     unit = book.sales_unit(msn)
     invoice = _new_record(book, unit, new)
     if not claim_reference(book.session, msn, invoice.reference, invoice.id):

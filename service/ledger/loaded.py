@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
-from service.errors import NotFound
+from service.errors import NotFound, Recovering
 from service.store.inserts import table_of
 from service.store.statements import Selection
 from service.store.tables import Invoice, InvoiceRecord, Payment, PaymentRecord, SalesUnit
@@ -87,6 +87,11 @@ class Loaded:
         self.load([invoice_id])
         invoice = self._invoices[invoice_id]
         return invoice, next(p for p in self.payments(invoice) if p.id == payment_id)
+
+    def require_recovered(self, msn: str) -> None:
+        """Check that the books are what Vipps's are, as far as is known. Raises: Recovering."""
+        if self.sales_unit(msn).recovering_since is not None:
+            raise Recovering
 
     def sales_unit(self, msn: str) -> SalesUnit:
         """Return a sales unit with its policy. Raises: NotFound."""

@@ -94,6 +94,12 @@ def _ages(figures: Figures) -> Iterator[Metric]:
         "sales_unit_held", "For how long Vipps has refused its keys.", "reason", figures.held
     )
     yield _age(
+        "recovering",
+        "For how long a restored sales unit has sent nothing.",
+        "reason",
+        figures.recovering,
+    )
+    yield _age(
         "registration_missing",
         "For how long Vipps has had no registration.",
         "reason",

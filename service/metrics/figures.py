@@ -90,6 +90,7 @@ class Figures:
     events_aged: Sequence[Aged]  # not delivered to who takes events, or not even fanned out
     subscriptions: Sequence[Counted]  # by status
     held: Sequence[Aged]  # sales units whose keys Vipps refuses
+    recovering: Sequence[Aged]  # those that were restored, and have not read all at Vipps yet
     unregistered: Sequence[Aged]  # those whose webhooks Vipps has dropped
     unpublished: Sequence[Unpublished]  # empty where there is no broker
 
@@ -107,6 +108,7 @@ def figures(session: Session, *, now: datetime, has_broker: bool) -> Figures:
         events_aged=_events_aged(session, now),
         subscriptions=_subscriptions(session),
         held=_held(session, now),
+        recovering=_recovering(session, now),
         unregistered=_unregistered(session, now),
         unpublished=_unpublished(session, now) if has_broker else (),
     )
@@ -182,6 +184,13 @@ def _held(session: Session, now: datetime) -> list[Aged]:
     found = sa.select(column.msn, column.held_because, column.held_since)
     rows = session.execute(found.where(column.held_since.is_not(None)).order_by(column.msn))
     return [_aged(msn, because or "", since, now) for msn, because, since in rows]
+
+
+def _recovering(session: Session, now: datetime) -> list[Aged]:
+    column = table_of(SalesUnit).c
+    found = sa.select(column.msn, column.recovering_since)
+    rows = session.execute(found.where(column.recovering_since.is_not(None)).order_by(column.msn))
+    return [_aged(msn, "restored", since, now) for msn, since in rows]
 
 
 def _unregistered(session: Session, now: datetime) -> list[Aged]:

@@ -19,6 +19,7 @@ from service.outbox import readiness
 from service.outbox.due import choose, choose_for_all
 from service.outbox.rows import DELIVERY, EVENT, IS_PENDING, PING_LINE, SUBSCRIPTION
 from service.store.among import among
+from service.store.recovery import RECOVERING
 from service.store.tables import DeliveryStatus
 from webhooks.health import SubscriptionStatus
 
@@ -165,6 +166,7 @@ def _ready_if(is_one: sa.ColumnElement[bool], *, is_sound: bool) -> sa.Select[An
         )
         .where(
             is_one,
+            SUBSCRIPTION.c.msn.not_in(RECOVERING),
             SUBSCRIPTION.c.ready_at <= sa.bindparam("now", type_=SUBSCRIPTION.c.ready_at.type),
             sa.not_(among(SUBSCRIPTION.c.id, "closed")),
         )

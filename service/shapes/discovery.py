@@ -64,6 +64,14 @@ class Unpublished(TypedDict):
     waiting: int
 
 
+class RecoveringUnit(TypedDict):
+    """A restored sales unit that sends nothing until it knows what Vipps did since."""
+
+    salesUnit: str
+    since: Instant
+    leftToRead: int
+
+
 class Readiness(TypedDict):
     """Whether the process can do its work, and what of it can't be done."""
 
@@ -71,5 +79,6 @@ class Readiness(TypedDict):
     database: Literal["ok", "away", "outdated"]
     workers: dict[str, bool]
     heldSalesUnits: list[str]
+    recovering: list[RecoveringUnit]
     missingRegistrations: list[str]
     unpublished: list[Unpublished]

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from service.errors import SettingsInvalid
+from service.store.folders import sync_folder
 
 _KEY_BYTES = 32
 
@@ -49,15 +50,7 @@ def _make(key_file: Path) -> None:
             os.link(draft, key_file)
     finally:
         os.unlink(draft)
-    _sync_folder(key_file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(key_file.parent)
 
 
 def _decode(text: str) -> bytes:

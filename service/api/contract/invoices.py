@@ -115,7 +115,7 @@ def _act(
         query=(WAIT,),
         body=body,
         examples=examples,
-        refusals=("action_refused", *refusals),
+        refusals=("action_refused", "recovering", *refusals),
         takes_conditions=True,
         scope=scope,
     )
@@ -163,6 +163,7 @@ OPERATIONS: Operations = {
                 "in place of another": _REPLACES,
             },
             refusals=(
+                "recovering",
                 "reference_taken",
                 "replaced_already",
                 "replaced_is_paid",
@@ -261,7 +262,7 @@ OPERATIONS: Operations = {
             examples={
                 "why": Example("With what the customer said.", {"reason": "Pays on the 20th"})
             },
-            refusals=("action_refused", "being_withdrawn"),
+            refusals=("action_refused", "recovering", "being_withdrawn"),
             takes_conditions=True,
         ),
     },

@@ -261,6 +261,12 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
             "Vipps said no, with `upstream.code`",
             "see Vipps's list of codes",
         ),
+        "recovering": Explained(
+            503,
+            "the sales unit was restored from a backup, and what Vipps did since is being read;"
+            " nothing was changed or kept",
+            "ask again after `Retry-After`; the same `Idempotency-Key` is good",
+        ),
         "database_away": Explained(
             503,
             "nothing could be read or stored, so nothing was changed",

@@ -13,7 +13,11 @@ class SalesUnit(SQLModel, table=True):
     """A Vipps sales unit: the tenant that everything belongs to."""
 
     __tablename__ = "sales_unit"
-    __table_args__ = (one_of("currency", ("NOK", "DKK", "EUR"), "currency_of_a_market"),)
+    __table_args__ = (
+        one_of("currency", ("NOK", "DKK", "EUR"), "currency_of_a_market"),
+        # Whoever sends asks which these are: none, nearly always.
+        sa.Index("ix_sales_unit_recovering", "msn", **only_where("recovering_since IS NOT NULL")),
+    )
 
     msn: str = Field(primary_key=True)
     name: str
@@ -31,6 +35,7 @@ class SalesUnit(SQLModel, table=True):
     held_since: datetime | None = None  # Vipps said 401 or 403: its commands wait
     held_until: datetime | None = None  # then one of them tries again
     held_because: str | None = None
+    recovering_since: datetime | None = None  # restored: sends nothing until Vipps has been read
     registrations_due_at: datetime | None = None  # when they are next compared with Vipps's
     created_at: datetime
 

@@ -31,6 +31,7 @@ async def test_readyz_is_200_when_all_parts_run(shop: Shop) -> None:
         "database": "ok",
         "workers": {"commands": True},
         "heldSalesUnits": [],
+        "recovering": [],
         "missingRegistrations": [],
         "unpublished": [],
     }

@@ -5,26 +5,15 @@ import sqlite3
 import stat
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.service.cli.conftest import Betalbar
-from tests.service.cli.test_serving import (
-    Served,
-    free_port,
-    started,
-    states_of,
-    wait_for,
-    wait_until_ready,
-)
-
-KEY = "a-key-for-this-test"
 
 
 @pytest.fixture
 def copied(betalbar: Betalbar, tmp_path: Path) -> Path:
     """Make a database with one invoice, and a backup of it."""
-    betalbar("invoices", "send", "100", "--reference", "in-the-backup")
+    betalbar("invoices", "send", "100", "--reference", "in-the-backup", "--to", "4791234567")
     file = tmp_path / "copy.db"
     assert betalbar("backup", str(file)).code == 0
     return file
@@ -37,10 +26,18 @@ def test_backup_is_one_private_file_that_restores_what_was_there(
     betalbar("invoices", "send", "100", "--reference", "after-the-backup")
     _move_away(copied.with_name("cli.db"))
     ended = betalbar("restore", str(copied), "--json")
+    doctor = json.loads(betalbar("doctor", "--json").out)["findings"]
+    again = json.loads(betalbar("recover", "--json").out)["items"]
+    given_up = betalbar("recover", "--without-vipps")
     listed = json.loads(betalbar("invoices", "list", "--json").out)["items"]
 
     assert (ended.code, stat.S_IMODE(copied.stat().st_mode)) == (0, 0o600)
     assert [invoice["reference"] for invoice in listed] == ["in-the-backup"]
+    assert json.loads(ended.out)["leftToRead"] == 1
+    assert [one["is_well"] for one in doctor if "left to read: 1" in one["detail"]] == [False]
+    assert [one["leftToRead"] for one in again] == [1]
+    assert "was not read" in given_up.out
+    assert "Nothing is recovering" in betalbar("recover", "--without-vipps").out
     assert betalbar("audit", "verify").code == 0
     assert not list(copied.parent.glob("*.draft*"))
 
@@ -90,43 +87,6 @@ def test_backup_of_postgresql_names_the_tool(betalbar: Betalbar) -> None:
     ended = betalbar("backup", "copy.db", database_url="postgresql://nobody@127.0.0.1:9/none")
 
     assert (ended.code, "pg_dump" in ended.err) == (1, True)
-
-
-def test_restore_knows_what_vipps_did_since_before_anything_is_sent(tmp_path: Path) -> None:
-    """A backup from before the payment is brought to where the money is, and never below it."""
-    port, vipps_port = str(free_port()), str(free_port())
-    vipps_url = f"http://127.0.0.1:{vipps_port}"
-    settings = {"port": port, "vipps_url": vipps_url, "api_key": KEY}
-    one = Served(None, f"http://127.0.0.1:{port}", KEY, "")  # type: ignore[arg-type]  # no process
-    body = {"reference": "paid-since", "amount": {"currency": "NOK", "value": 100}}
-    headers = {"Authorization": f"Bearer {KEY}"}
-    with started(tmp_path, "sandbox", "--port", vipps_port):
-        with started(tmp_path, "serve", **settings):
-            wait_until_ready(one.url)
-            customer = {"customer": {"phoneNumber": "4791234567"}}
-            asked = f"{one.url}/v1/invoices?wait=30"
-            httpx.post(asked, json=body | customer, headers=headers, timeout=40)
-            backup = _said(tmp_path, "backup", "copy.db", **settings)
-            httpx.post(f"{vipps_url}/sandbox/payments/paid-since/approve").raise_for_status()
-        _move_away(tmp_path / "betalbar.db")
-        restored = _said(tmp_path, "restore", "copy.db", "--json", **settings)
-        listed = _said(tmp_path, "invoices", "list", "--json", **settings)
-
-        with started(tmp_path, "serve", **settings):
-            wait_for(lambda: states_of(one) == {"paid-since": "authorized"})
-        effects = httpx.get(f"{vipps_url}/sandbox/effects").json()["items"]
-
-    assert "is sound" in backup
-    assert json.loads(restored) == {"database": "betalbar.db", "read": 1, "healed": 1}
-    assert json.loads(listed)["items"][0]["state"] == "authorized"
-    assert [effect["effect"] for effect in effects] == ["created", "authorized"]
-
-
-def _said(folder: Path, *words: str, **settings: str) -> str:
-    with started(folder, *words, **settings) as process:
-        said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    return said
 
 
 def _move_away(database: Path) -> None:

@@ -1,0 +1,100 @@
+"""Recovery: what was restored sends nothing until it knows what Vipps did since (threats F23).
+
+The mark is `recovering_since` of a sales unit. What leaves this service asks for it in the very
+statement that takes it in hand: a command to Vipps (but for reads), a delivery, an event for the
+broker. The mark is set in one transaction with the list of what has to be read, and goes once that
+list is empty.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Session
+
+from service.store.inserts import table_of
+from service.store.tables import Payment, SalesUnit, Unread
+from statemachine import PaymentState
+
+_unit, _unread, _payment = table_of(SalesUnit), table_of(Unread), table_of(Payment)
+
+# To stand in `msn NOT IN (…)`.
+RECOVERING = sa.select(_unit.c.msn).where(_unit.c.recovering_since.is_not(None))
+
+# Vipps changes nothing of these any more.
+_ENDED = (
+    PaymentState.ABORTED,
+    PaymentState.EXPIRED,
+    PaymentState.TERMINATED,
+    PaymentState.REFUSED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A sales unit that was restored, and how much it has still to read at Vipps."""
+
+    msn: str
+    since: datetime
+    left_to_read: int
+
+
+def begin_recovery(session: Session, *, now: datetime, msn: str = "") -> None:
+    """Put a sales unit, or every one, into recovery: all that may have changed is to be read."""
+    unit = [_unit.c.msn == msn] if msn else []
+    session.execute(sa.update(_unit).where(*unit).values(recovering_since=now))
+    session.execute(sa.delete(_unread).where(*([_unread.c.msn == msn] if msn else [])))
+    payments = sa.select(_payment.c.id, _payment.c.msn).where(
+        *([_payment.c.msn == msn] if msn else []), _may_have_changed()
+    )
+    session.execute(sa.insert(_unread).from_select(["id", "msn"], payments))
+
+
+def _may_have_changed() -> sa.ColumnElement[bool]:
+    """Tell whether Vipps could have moved a payment: alive, or with money to take or give back."""
+    column = _payment.c
+    is_taken = column.captured_minor + column.cancelled_minor == column.authorized_minor
+    is_given_back = column.refunded_minor == column.captured_minor
+    is_over = sa.and_(column.state == PaymentState.AUTHORIZED, is_taken, is_given_back)
+    return sa.and_(column.state.not_in(_ENDED), sa.not_(is_over))
+
+
+def were_read(session: Session, ids: Collection[str]) -> None:
+    """Note that these were read at Vipps since the recovery began."""
+    if ids:
+        session.execute(sa.delete(_unread).where(_unread.c.id.in_(sorted(ids))))
+
+
+def recoveries(session: Session) -> list[Recovery]:
+    """Return the sales units that are in recovery, by MSN."""
+    left = sa.select(sa.func.count()).select_from(_unread).where(_unread.c.msn == _unit.c.msn)
+    marked = (
+        sa.select(_unit.c.msn, _unit.c.recovering_since, left.scalar_subquery())
+        .where(_unit.c.recovering_since.is_not(None))
+        .order_by(_unit.c.msn)
+    )
+    return [Recovery(msn, since, count) for msn, since, count in session.execute(marked)]
+
+
+def end_recovery_if_read(session: Session, msn: str, *, since: datetime) -> bool:
+    """Let a sales unit send again that has nothing left to read; tell whether it may.
+
+    `since`: the recovery that was looked at. One that has just begun anew goes on."""
+    ended = (
+        sa.update(_unit)
+        .where(
+            _unit.c.msn == msn,
+            _unit.c.recovering_since == since,
+            ~sa.exists().where(_unread.c.msn == msn),
+        )
+        .values(recovering_since=None)
+        .returning(_unit.c.msn)
+    )
+    return session.execute(ended).first() is not None
+
+
+def end_recovery(session: Session, msn: str) -> None:
+    """Let a sales unit send again, whatever of it was not read."""
+    session.execute(sa.delete(_unread).where(_unread.c.msn == msn))
+    session.execute(sa.update(_unit).where(_unit.c.msn == msn).values(recovering_since=None))
