@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test torture fuzz mutants seeded-bugs sbom bench bench-quick check fmt lock reference schemas docs screenshots
+.PHONY: help setup run demo topology test torture fuzz mutants seeded-bugs sbom bench bench-quick check fmt lock reference schemas docs screenshots
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ run: $(STAMP) ## Serve with SQLite, the built-in sandbox and sample invoices
 
 demo: $(STAMP) ## Play a whole story in the terminal, in under a minute
 	$(BIN)/betalbar demo
+
+topology: $(STAMP) ## Run all of compose.yaml without containers, towards a sandbox (needs nginx)
+	$(BIN)/python -m tests.flows.topology
 
 test: $(STAMP) ## Run every test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -160,28 +160,6 @@ def test_every_guarantee_is_explained() -> None:
     assert rows == [f"I{number}" for number in range(1, 13)]
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="NOT RUN: nginx is not installed")
-def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
-    """The page's server block is one that nginx starts with."""
-    (block,) = [one.text for one in blocks("how-to/nginx.md") if one.language == "nginx"]
-    certificate = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x"]
-    pair = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
-    subprocess.run([*certificate, *pair], check=True, capture_output=True)
-    block = block.replace("/etc/ssl/private/pay.example.com.key", str(tmp_path / "key.pem"))
-    block = block.replace("/etc/ssl/pay.example.com.pem", str(tmp_path / "cert.pem"))
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    folders = "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in kinds)
-    (tmp_path / "nginx.conf").write_text(
-        f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{folders}{block}}}\n"
-    )
-
-    ran = subprocess.run(
-        ["nginx", "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True
-    )
-
-    assert ran.returncode == 0, ran.stderr
-
-
 def _run(page: str, folder: Path, replaced: dict[str, str], environment: dict[str, str]) -> str:
     """Run a page's blocks as one script in that folder; return what they said.
 

@@ -27,6 +27,7 @@ class Api:
 
     urls: Sequence[str]
     key: str
+    http: httpx.Client = HTTP
     _turn: "count[int]" = field(default_factory=count)
 
     def call(
@@ -43,7 +44,7 @@ class Api:
         while time.monotonic() < give_up_at:
             url = self.urls[next(self._turn) % len(self.urls)] + path
             try:
-                answer = HTTP.request(method, url, json=body, headers=headers)
+                answer = self.http.request(method, url, json=body, headers=headers)
             except httpx.TransportError as error:
                 last = repr(error)
                 time.sleep(_PAUSE_S)

@@ -5,6 +5,7 @@ What it notes is an oracle: every body that a process has acknowledged with 200.
 
 import asyncio
 import itertools
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -36,18 +37,23 @@ class Passed:
 
 @dataclass
 class Front:
-    """An ASGI app; `backends` are URLs and may be changed at any time."""
+    """An ASGI app; `backends` are URLs and may be changed at any time.
+
+    `trust`: whose certificates are believed, where they speak TLS."""
 
     backends: Sequence[str] = ()
+    trust: ssl.SSLContext | bool = True
     arrived: list[Arrived] = field(default_factory=list)
     passed: list[Passed] = field(default_factory=list)
     _turn: "itertools.count[int]" = field(default_factory=itertools.count)
-    # No connection is used twice: a killed process leaves them half open.
-    _client: httpx.AsyncClient = field(
-        default_factory=lambda: httpx.AsyncClient(
-            timeout=9.0, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+    _client: httpx.AsyncClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Use no connection twice: a killed process leaves them half open."""
+        once = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.AsyncClient(
+            timeout=9.0, trust_env=False, limits=once, verify=self.trust
         )
-    )
 
     @property
     def acknowledged(self) -> list[bytes]:

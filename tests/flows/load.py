@@ -26,6 +26,7 @@ class Load:
     api: Api
     phone: Phone
     seed: int
+    bank_away: float = BANK_AWAY
     stop: threading.Event = field(default_factory=threading.Event)
     invoices: list[str] = field(default_factory=list)
     acts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -86,7 +87,7 @@ class Load:
         if dice.random() < 0.15:
             self._act(name, "cancel")
             return
-        if dice.random() < BANK_AWAY:
+        if dice.random() < self.bank_away:
             self.phone.act("fail-captures", name, {"code": 6280, "times": 1})
         part = dice.choice((None, 8_000))
         self._act(name, "capture", part)

@@ -1,17 +1,12 @@
 """What is to be encrypted is encrypted, and a password is told to nobody else."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from service.broker.link import BrokerFailed, Link
+from tests.certificates import loopback_certificate
 from tests.nats_server import NatsServer
 
 pytestmark = pytest.mark.anyio
@@ -19,33 +14,11 @@ pytestmark = pytest.mark.anyio
 PASSWORD = "secret-CANARY-broker-4711"
 
 
-def _a_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for the loopback that signs itself, and its key."""
-    key, name = generate_private_key(SECP256R1()), x509.Name([])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=True
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, private = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(made.public_bytes(Encoding.PEM))
-    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    private.write_bytes(plain)
-    return certificate, private
-
-
 async def test_tls_url_is_encrypted_and_the_certificate_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A broker that nobody vouches for is not connected to; one that is vouched for is."""
-    certificate, key = _a_certificate(tmp_path)
+    certificate, key = loopback_certificate(tmp_path)
     tls = f'tls {{ cert_file: "{certificate}", key_file: "{key}" }}'
     login = f'authorization {{ user: a, password: "{PASSWORD}" }}'
     server = NatsServer(tmp_path / "nats", config=f"{tls}\n{login}")
