@@ -29,9 +29,9 @@ from service.store.turns import TooLong, Turns
 # 10 s for its answer, and a late 503 is worth less than an early one.
 BUSY_TIMEOUT_S = 5
 
-# A commit of 256 webhooks changes some two thousand pages. With the usual limit of a thousand nearly
-# each copied its pages into the database too, and waited for a second sync; so it is one in dozens,
-# and a page that was changed ten times is copied once. The log takes 64 MiB beside the database.
+# A commit of 64 webhooks changes some eight hundred pages. With the usual limit of a thousand,
+# nearly each copied its pages into the database too and waited for two more syncs. So it is one in
+# twenty, and a page that was changed ten times is copied once. The log takes 64 MiB of the disk.
 _CHECKPOINT_PAGES = 16_384
 
 _SQLITE_PRAGMAS = (
