@@ -126,8 +126,13 @@ def listed(words: Iterable[str]) -> str:
 
 
 def _driver(session: Session) -> Any:
-    """Return the driver's own connection, inside the session's transaction."""
-    return session.connection().connection.dbapi_connection
+    """Return the driver's own connection, inside the session's transaction.
+
+    A session has one transaction (service/store/db.py), and so one connection."""
+    known = session.info
+    if "driver" not in known:
+        known["driver"] = session.connection().connection.dbapi_connection
+    return known["driver"]
 
 
 def _is_sqlite(session: Session) -> bool:
