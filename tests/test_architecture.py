@@ -51,7 +51,7 @@ service.neighbours        | context errors store wake                  | sqlalch
 service.awaiting          | context                                    | anyio
 service.group_commit      | errors                                     | anyio structlog
 service.schedule          | settings                                   |
-service.door              | ids problem_frame settings                         | anyio httptools orjson starlette structlog uvicorn
+service.door              | ids problem_frame settings                         | anyio httptools orjson starlette structlog uvicorn uvloop
 
 service.vipps             | clock errors kinds webhooks                | aiohttp httpx httpx_aiohttp orjson
 service.outbox.destinations |                                          |

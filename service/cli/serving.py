@@ -251,7 +251,7 @@ def _config(
         app,
         factory=isinstance(app, str),
         workers=workers,
-        loop="uvloop",
+        loop="service.door.listening:Loop",
         http=protocol,
         ws="none",
         log_config=None,

@@ -5,9 +5,9 @@ looks computes what is due by then. Nothing can be forgotten, and nothing can be
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from service.ledger.loaded import live_payment
@@ -37,8 +37,7 @@ class What(StrEnum):
     UNCONFIRMED = "unconfirmed"
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """One thing that is due, and when; `percent` only for a warning.
 
     `is_asked_for`: a push that the customer wants, which the policy does not count."""

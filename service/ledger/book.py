@@ -34,7 +34,7 @@ from service.store.tables import (
     InvoiceRecord,
     PaymentRecord,
 )
-from statemachine import Amounts, Decision, Facts, State, Trigger, decide
+from statemachine import Decision, Facts, State, Trigger, decide
 
 T = TypeVar("T")
 
@@ -81,8 +81,12 @@ class Book(Loaded):
         """Let the sums be those of the payment that authorized it, else of the last one."""
         payments = self.payments(invoice)
         if payments:
-            authorizing = (p for p in payments if p.id == invoice.authorized_by)
-            _set_amounts(invoice, amounts_of(next(authorizing, payments[-1])))
+            authorizing = [p for p in payments if p.id == invoice.authorized_by]
+            shown = authorizing[0] if authorizing else payments[-1]
+            invoice.authorized_minor = shown.authorized_minor
+            invoice.captured_minor = shown.captured_minor
+            invoice.refunded_minor = shown.refunded_minor
+            invoice.cancelled_minor = shown.cancelled_minor
 
     def decide(self, invoice: InvoiceRecord, trigger: Trigger, **facts: Any) -> Decision:
         """Ask the machine about a trigger that moves no money.
@@ -304,10 +308,3 @@ def write(context: Context, work: Callable[[Book], T]) -> T:
         for signal in (context.wake.commands, context.wake.events, context.wake.invoices):
             signal.set()
     return result
-
-
-def _set_amounts(record: InvoiceRecord, amounts: Amounts) -> None:
-    record.authorized_minor = amounts.authorized
-    record.captured_minor = amounts.captured
-    record.refunded_minor = amounts.refunded
-    record.cancelled_minor = amounts.cancelled

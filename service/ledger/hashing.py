@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
+
+from service.store.instants import instant_text
 
 # What `create` links back to: a first row can't be cut off unnoticed.
 GENESIS = bytes(32)
@@ -41,8 +43,7 @@ def transition_hash(row: Mapping[str, Any]) -> bytes:
 def _plain(value: Any) -> Any:
     kind = type(value)
     if kind is datetime:
-        at = value if value.tzinfo is UTC else value.astimezone(UTC)
-        return at.isoformat("T", "microseconds")
+        return instant_text(value)
     if kind is bytes or kind is memoryview:
         return value.hex()
     return value

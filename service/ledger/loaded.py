@@ -18,6 +18,8 @@ from statemachine import PaymentState
 LIVE_PAYMENT_STATES = (PaymentState.REQUESTED, PaymentState.CREATED)
 
 _invoice, _payment = table_of(Invoice).c, table_of(Payment).c
+_unit = table_of(SalesUnit).c
+_UNIT = Selection(tuple(_unit), key=_unit.msn)
 _LOCKED = Selection(tuple(_invoice), key=_invoice.id, sort=_invoice.id, is_locked=True)
 _NAMED = Selection((_invoice.id,), key=_invoice.reference, equal=(_invoice.msn,))
 _CHAIN = Selection(tuple(_payment), key=_payment.invoice_id, sort=_payment.attempt)
@@ -95,11 +97,12 @@ class Loaded:
 
     def sales_unit(self, msn: str) -> SalesUnit:
         """Return a sales unit with its policy. Raises: NotFound."""
-        unit = self._sales_units.get(msn) or self.session.get(SalesUnit, msn)
-        if unit is None:
-            raise NotFound(f"there is no sales unit {msn}")
-        self._sales_units[msn] = unit
-        return unit
+        if msn not in self._sales_units:
+            found = _UNIT.rows(self.session, [msn])
+            if not found:
+                raise NotFound(f"there is no sales unit {msn}")
+            self._sales_units[msn] = SalesUnit(**found[0])
+        return self._sales_units[msn]
 
 
 def live_payment(payments: Sequence[PaymentRecord]) -> PaymentRecord | None:

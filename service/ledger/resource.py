@@ -1,10 +1,8 @@
 """How an invoice looks from outside: the resource of contract section 6."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
-
-import orjson
 
 from service.events.shapes import (
     Aggregate,
@@ -14,14 +12,13 @@ from service.events.shapes import (
     PaymentShape,
     Problem,
 )
+from service.store.instants import instant_text
 from service.store.tables import InvoiceRecord, PaymentRecord, Transition
 from service.vault import Vault
 from statemachine import Amounts, PaymentState, State, available_actions
 
 # An event stays under 20 kB: of a long chain it carries the last payments only.
 EVENT_PAYMENTS_MAX = 5
-
-_TEXT_LENGTH = len('"2026-11-22T10:00:00.123456+00:00"')
 
 
 def rfc3339(instant: datetime | None) -> str | None:
@@ -31,12 +28,7 @@ def rfc3339(instant: datetime | None) -> str | None:
 
 def rfc3339_of(instant: datetime) -> str:
     """Return an instant as `2026-11-22T10:00:00.123Z`."""
-    if instant.tzinfo is not UTC:
-        instant = instant.astimezone(UTC)
-    text = orjson.dumps(instant).decode()  # seven times as fast as `isoformat`
-    if len(text) == _TEXT_LENGTH:  # decimals that are zero are left out
-        return f"{text[1:24]}Z"
-    return f"{instant.isoformat('T', 'milliseconds')[:23]}Z"
+    return f"{instant_text(instant)[:23]}Z"
 
 
 def money(amount_minor: int, currency: str) -> Money:

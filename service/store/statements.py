@@ -19,6 +19,7 @@ from sqlmodel import Session, SQLModel
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from service.store.inserts import table_of
+from service.store.instants import instant_text
 
 Row = dict[str, Any]
 Convert = Callable[[Any], Any]
@@ -49,16 +50,15 @@ class Selection:
 
 def insert_rows(session: Session, model: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows; a column that a row leaves out gets its default, or NULL."""
-    if not rows:
-        return
-    if _is_sqlite(session):
-        statement, tuples = _sqlite_insert(model)
-        _driver(session).executemany(statement, [tuples(row) for row in rows])
-        return
-    statement, tuples = _copy_into(model)
-    with _driver(session).cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(tuples(row))
+    for names, alike in _alike(rows).items():
+        if _is_sqlite(session):
+            statement, cells = _sqlite_insert(model, names)
+            _driver(session).executemany(statement, map(cells, alike))
+            continue
+        statement, cells = _copy_into(model, names)
+        with _driver(session).cursor() as cursor, cursor.copy(statement) as copy:
+            for row in alike:
+                copy.write_row(cells(row))
 
 
 def upsert_rows(
@@ -72,17 +72,18 @@ def upsert_rows(
 
     `{least}` in it is the smaller of two values, in the database's own words. Returns how many
     rows were written."""
-    if not rows:
-        return 0
-    if _is_sqlite(session):
-        statement, tuples = _sqlite_insert(model)
-        text = f"{statement} {conflict.format(least='min')}"
-        written = _driver(session).executemany(text, [tuples(row) for row in rows])
-        return int(written.rowcount)
-    statement, tuples = _postgres_insert(model)
-    text = f"{statement} {conflict.format(least='least')}"
-    written = _driver(session).execute(text, (_json_rows([tuples(row) for row in rows]),))
-    return int(written.rowcount)
+    count = 0
+    for names, alike in _alike(rows).items():
+        if _is_sqlite(session):
+            statement, cells = _sqlite_insert(model, names)
+            text = f"{statement} {conflict.format(least='min')}"
+            written = _driver(session).executemany(text, map(cells, alike))
+        else:
+            statement, cells = _postgres_insert(model, names)
+            text = f"{statement} {conflict.format(least='least')}"
+            written = _driver(session).execute(text, (_json_rows(map(cells, alike)),))
+        count += int(written.rowcount)
+    return count
 
 
 def insert_or_leave(session: Session, model: type[SQLModel], row: Mapping[str, Any]) -> bool:
@@ -96,17 +97,14 @@ def update_rows(
     session: Session, model: type[SQLModel], changes: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Set some columns of some rows, each by its id; what is not named stays."""
-    alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
-    for key, values in changes.items():
-        if values:
-            alike.setdefault(tuple(values), []).append((*values.values(), key))
-    for names, rows in alike.items():
+    rows = [{**values, "id": key} for key, values in changes.items() if values]
+    for names, alike in _alike(rows).items():
         if _is_sqlite(session):
             statement, cells = _sqlite_update(model, names)
-            _driver(session).executemany(statement, [cells(row) for row in rows])
+            _driver(session).executemany(statement, map(cells, alike))
         else:
             statement, cells = _postgres_update(model, names)
-            _driver(session).execute(statement, (_json_rows([cells(row) for row in rows]),))
+            _driver(session).execute(statement, (_json_rows(map(cells, alike)),))
 
 
 def add_to(
@@ -128,8 +126,13 @@ def listed(words: Iterable[str]) -> str:
 
 
 def _driver(session: Session) -> Any:
-    """Return the driver's own connection, inside the session's transaction."""
-    return session.connection().connection.dbapi_connection
+    """Return the driver's own connection, inside the session's transaction.
+
+    A session has one transaction (service/store/db.py), and so one connection."""
+    known = session.info
+    if "driver" not in known:
+        known["driver"] = session.connection().connection.dbapi_connection
+    return known["driver"]
 
 
 def _is_sqlite(session: Session) -> bool:
@@ -139,22 +142,12 @@ def _is_sqlite(session: Session) -> bool:
 # Values
 
 
-def _instant_text(value: datetime | None) -> str | None:
-    """Return an aware instant as SQLAlchemy stores it: UTC, always with six decimals."""
+def _instant(value: datetime | None) -> str | None:
+    """Return an aware instant as SQLAlchemy stores it on SQLite: in UTC, and without saying so."""
     if value is None:
         return None
-    if value.tzinfo is not UTC:
-        if value.utcoffset() is None:
-            raise ValueError("an instant needs its time zone")
-        value = value.astimezone(UTC)
-    # orjson writes it seven times as fast as `isoformat`, but leaves out decimals that are zero.
-    text = orjson.dumps(value).decode()
-    if len(text) == _TEXT_LENGTH:
-        return f"{text[1:11]} {text[12:27]}"
-    return value.isoformat(" ", "microseconds")[:26]
-
-
-_TEXT_LENGTH = len('"2026-11-22T10:00:00.123456+00:00"')
+    text = instant_text(value)
+    return f"{text[:10]} {text[11:26]}"
 
 
 def _date_text(value: date | None) -> str | None:
@@ -174,9 +167,13 @@ def _aware(value: datetime | None) -> datetime | None:
 # By a column's type, and only what the driver would not write as it must be.
 _Conversions = tuple[tuple[type, Convert], ...]
 _TO_SQLITE: _Conversions = (
-    (UTCDateTime, _instant_text),
+    (UTCDateTime, _instant),
     (sa.Date, _date_text),
     (sa.JSON, _json_text),
+    # Of any value that is not exactly one of its own four types, the driver asks several places how
+    # it wants to be stored, which takes longer than storing it; bytes are not among them.
+    (sa.LargeBinary, lambda value: value and bytearray(value)),
+    (sa.Boolean, {False: 0, True: 1}.get),
 )
 _TO_COPY: _Conversions = ((UTCDateTime, _aware), (sa.JSON, _json_text))
 _TO_JSON: _Conversions = ((UTCDateTime, _aware),)
@@ -194,9 +191,41 @@ def _conversion(column: sa.Column[Any], conversions: _Conversions) -> Convert | 
     return next((how for kind, how in conversions if isinstance(column.type, kind)), None)
 
 
-def _default(column: sa.Column[Any]) -> Any:
-    default: Any = column.default
-    return default.arg if default is not None and default.is_scalar else None
+# Rows
+
+
+_Names = tuple[str, ...]
+_Given = Mapping[str, Any]
+_Cells = Callable[[_Given], Sequence[Any]]
+
+
+def _alike(rows: Iterable[_Given]) -> dict[_Names, list[_Given]]:
+    """Gather the rows that name the same columns: they share a statement."""
+    found: dict[_Names, list[_Given]] = {}
+    for row in rows:
+        found.setdefault(tuple(row), []).append(row)
+    return found
+
+
+def _defaults(table: sa.Table, names: _Names) -> Row:
+    """Return what is written where a row says nothing; NULL needs no writing."""
+    left_out = (column for column in table.c if column.name not in names)
+    defaults: list[tuple[str, Any]] = [(column.name, column.default) for column in left_out]
+    return {name: d.arg for name, d in defaults if d is not None and d.is_scalar}
+
+
+def _cells(table: sa.Table, names: _Names, conversions: _Conversions) -> _Cells:
+    """Return what makes the cells of a row that has these names, in their sequence."""
+    how = [(place, _conversion(table.c[name], conversions)) for place, name in enumerate(names)]
+    converted = [(place, encode) for place, encode in how if encode is not None]
+
+    def cells(row: _Given) -> Sequence[Any]:
+        found = [row[name] for name in names]
+        for place, encode in converted:
+            found[place] = encode(found[place])
+        return found
+
+    return cells
 
 
 # SELECT
@@ -240,100 +269,73 @@ def _quoted(name: str) -> str:
 # INSERT
 
 
-@lru_cache(maxsize=64)
-def _sqlite_insert(
-    model: type[SQLModel],
-) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+def _inserted(table: sa.Table, names: _Names, conversions: _Conversions) -> tuple[_Names, _Cells]:
+    """Return the columns to write, and what makes their cells of a row that has these names."""
+    defaults = _defaults(table, names)
+    given, rest = _cells(table, names, conversions), tuple(defaults.values())
+    return (*names, *defaults), lambda row: (*given(row), *rest)
+
+
+@lru_cache(maxsize=256)
+def _sqlite_insert(model: type[SQLModel], names: _Names) -> tuple[str, _Cells]:
     table = table_of(model)
-    names = ", ".join(column.name for column in table.c)
-    marks = ", ".join("?" for _ in table.c)
-    statement = f"INSERT INTO {_quoted(table.name)} ({names}) VALUES ({marks})"  # noqa: S608
-    return statement, _tuples(table, _TO_SQLITE)
+    columns, cells = _inserted(table, names, _TO_SQLITE)
+    marks = ", ".join("?" for _ in columns)
+    text = f"INSERT INTO {_quoted(table.name)} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+    return text, cells
 
 
-@lru_cache(maxsize=64)
-def _copy_into(model: type[SQLModel]) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+@lru_cache(maxsize=256)
+def _copy_into(model: type[SQLModel], names: _Names) -> tuple[str, _Cells]:
     table = table_of(model)
-    names = ", ".join(column.name for column in table.c)
-    return f"COPY {_quoted(table.name)} ({names}) FROM STDIN", _tuples(table, _TO_COPY)
+    columns, cells = _inserted(table, names, _TO_COPY)
+    return f"COPY {_quoted(table.name)} ({', '.join(columns)}) FROM STDIN", cells
 
 
-@lru_cache(maxsize=64)
-def _postgres_insert(
-    model: type[SQLModel],
-) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+@lru_cache(maxsize=256)
+def _postgres_insert(model: type[SQLModel], names: _Names) -> tuple[str, _Cells]:
     table = table_of(model)
-    names = ", ".join(column.name for column in table.c)
-    statement = (
-        f"INSERT INTO {_quoted(table.name)} ({names})"  # noqa: S608
-        f" SELECT {_cells(table.c)} FROM json_array_elements(%s::json) AS cells"
+    columns, cells = _inserted(table, names, _TO_JSON)
+    text = (
+        f"INSERT INTO {_quoted(table.name)} ({', '.join(columns)})"  # noqa: S608
+        f" SELECT {_typed(table, columns)} FROM json_array_elements(%s::json) AS cells"
     )
-    return statement, _tuples(table, _TO_JSON)
+    return text, cells
 
 
-def _cells(columns: Iterable[sa.Column[Any]]) -> str:
-    types = [column.type.compile(dialect=_POSTGRES) for column in columns]
+def _typed(table: sa.Table, names: _Names) -> str:
+    types = [table.c[name].type.compile(dialect=_POSTGRES) for name in names]
     return ", ".join(f"(cells->>{number})::{type_}" for number, type_ in enumerate(types))
 
 
-def _tuples(
-    table: sa.Table, conversions: _Conversions
-) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    columns = [(c.name, _default(c), _conversion(c, conversions)) for c in table.c]
-
-    def tuples(row: Mapping[str, Any]) -> tuple[Any, ...]:
-        get = row.get
-        return tuple(
-            [
-                get(name, default) if encode is None else encode(get(name, default))
-                for name, default, encode in columns
-            ]
-        )
-
-    return tuples
-
-
-# UPDATE
-
-
-_Cells = Callable[[Sequence[Any]], tuple[Any, ...]]
+# UPDATE: the last cell is the id.
 
 
 @lru_cache(maxsize=256)
-def _sqlite_update(model: type[SQLModel], names: tuple[str, ...]) -> tuple[str, _Cells]:
+def _sqlite_update(model: type[SQLModel], names: _Names) -> tuple[str, _Cells]:
     table = table_of(model)
-    changes = ", ".join(f"{name} = ?" for name in names)
+    changes = ", ".join(f"{name} = ?" for name in names[:-1])
     statement = f"UPDATE {_quoted(table.name)} SET {changes} WHERE id = ?"  # noqa: S608
-    return statement, _converted(table, (*names, "id"), _TO_SQLITE)
+    return statement, _cells(table, names, _TO_SQLITE)
 
 
 @lru_cache(maxsize=256)
-def _postgres_update(model: type[SQLModel], names: tuple[str, ...]) -> tuple[str, _Cells]:
+def _postgres_update(model: type[SQLModel], names: _Names) -> tuple[str, _Cells]:
     # One statement and one parameter for all rows: arrays would be written by Python, cell by cell.
-    table = table_of(model)
-    cells = _cells(table.c[name] for name in names)
+    table, changed = table_of(model), names[:-1]
+    values = _typed(table, changed)
     statement = (
-        f"UPDATE {_quoted(table.name)} AS t SET ({', '.join(names)}) = ROW ({cells})"  # noqa: S608
-        f" FROM json_array_elements(%s::json) AS cells WHERE t.id = cells->>{len(names)}"
+        f"UPDATE {_quoted(table.name)} AS t SET ({', '.join(changed)}) = ROW ({values})"  # noqa: S608
+        f" FROM json_array_elements(%s::json) AS cells WHERE t.id = cells->>{len(changed)}"
     )
-    return statement, _converted(table, (*names, "id"), _TO_JSON)
-
-
-def _converted(table: sa.Table, names: Sequence[str], conversions: _Conversions) -> _Cells:
-    """Return what makes one row's parameters of its values, which come in this sequence."""
-    how = [_conversion(table.c[name], conversions) for name in names]
-
-    def convert(values: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple([v if to is None else to(v) for to, v in zip(how, values, strict=True)])
-
-    return convert
+    return statement, _cells(table, names, _TO_JSON)
 
 
 _POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
-def _json_rows(rows: Sequence[Sequence[Any]]) -> str:
-    return orjson.dumps(rows, default=_json_cell).decode()
+def _json_rows(rows: Iterable[Sequence[Any]]) -> str:
+    return orjson.dumps(list(rows), default=_json_cell).decode()
 
 
 def _json_cell(value: Any) -> Any:
