@@ -2,6 +2,7 @@
 
 ServiceError
 ├── NotFound            nothing of this sales unit has that name
+├── NoLongerKept        it was there, and was kept long enough
 ├── Conflict            not in this state, at this time, with this reference or consent
 ├── PreconditionFailed  `If-Match` names an older version
 ├── InvalidInput        one or more fields are wrong
@@ -31,6 +32,10 @@ class ServiceError(Exception):
 
 class NotFound(ServiceError):
     """There is nothing by that name."""
+
+
+class NoLongerKept(ServiceError):
+    """That is no longer kept."""
 
 
 class Conflict(ServiceError):
