@@ -2,6 +2,7 @@
 
 ServiceError
 ├── NotFound            nothing of this sales unit has that name
+├── NoLongerKept        it was there, and was kept long enough
 ├── Conflict            not in this state, at this time, with this reference or consent
 │   └── Recovering        restored: what Vipps did since is not known yet
 ├── PreconditionFailed  `If-Match` names an older version
@@ -32,6 +33,10 @@ class ServiceError(Exception):
 
 class NotFound(ServiceError):
     """There is nothing by that name."""
+
+
+class NoLongerKept(ServiceError):
+    """That is no longer kept."""
 
 
 class Conflict(ServiceError):

@@ -28,6 +28,16 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Norway's long-living payments last at most 24 hours, others' 60 days (facts, section 1).
 LIFETIME_S = {"NOK": 86_400, "DKK": 5_184_000, "EUR": 5_184_000}
 
+# A finer proof than the books themselves, and by law kept as long where nothing else keeps it:
+# Norway and Denmark five years after the accounting year (bokføringsloven § 13, bogføringsloven
+# § 12), Finland six after the calendar year in which it ended (kirjanpitolaki 2:10). Eight cover
+# each.
+BOOKS_DAYS_MIN = 2_922
+# With an archive the law is served by that. What readers go back to is here for a quarter.
+ARCHIVED_DAYS_MIN = 90
+# What a receiver has missed can be sent again for a week at least.
+DELIVERIES_DAYS_MIN = 7
+
 TIME_ZONES = {"NOK": "Europe/Oslo", "DKK": "Europe/Copenhagen", "EUR": "Europe/Helsinki"}
 
 
@@ -138,6 +148,16 @@ class Settings(BaseSettings):
     `betalbar[otel]`; empty: none are made."""
     attempts_kept_days: int = Field(default=90, ge=1, le=3650)
     """How long each try of a delivery stays in its log."""
+    deliveries_kept_days: int = Field(default=0, ge=0, le=36_500)
+    """How long a delivery that has ended stays, from then on, at least 7; 0: for good."""
+    bodies_kept_days: int = Field(default=0, ge=0, le=36_500)
+    """How long the bodies and headers of Vipps's events stay, from the last change of an invoice
+    that is at an end; 0: for good; at least 2922 (eight years), or 90 with an archive."""
+    events_kept_days: int = Field(default=0, ge=0, le=36_500)
+    """The same for the events of the feed."""
+    archive_folder: str = ""
+    """A folder that deliveries, bodies and events are written to before they are deleted, as
+    sealed as they were; empty: they are gone."""
     refund_alone_max_minor: int = Field(default=0, ge=0)
     """The most, in minor units, that one person gives back of an invoice in the console; above it
     a second one must agree; 0: no limit."""
@@ -208,6 +228,7 @@ class Settings(BaseSettings):
     def _fit_together(self) -> "Settings":
         if self.is_database_pooled and self.database_url.startswith("sqlite"):
             raise ValueError("BETALBAR_DATABASE_DIRECT_URL is for PostgreSQL behind PgBouncer")
+        self._require_kept_long_enough()
         if self.is_vipps_real:
             if not self.base_url.startswith("https://"):
                 raise ValueError("BETALBAR_PUBLIC_URL must be https with a real Vipps")
@@ -217,6 +238,22 @@ class Settings(BaseSettings):
                 names = ", ".join(f"BETALBAR_VIPPS_{n.upper()}" for n in missing)
                 raise ValueError(f"{names} must be set too")
         return self
+
+    def _require_kept_long_enough(self) -> None:
+        """Raises: ValueError, where a slip of the pen would delete what the law wants kept."""
+        least = ARCHIVED_DAYS_MIN if self.archive_folder else BOOKS_DAYS_MIN
+        for name, days, days_min in (
+            ("DELIVERIES", self.deliveries_kept_days, DELIVERIES_DAYS_MIN),
+            ("BODIES", self.bodies_kept_days, least),
+            ("EVENTS", self.events_kept_days, least),
+        ):
+            if 0 < days < days_min:
+                needs = (
+                    ""
+                    if days_min == DELIVERIES_DAYS_MIN or self.archive_folder
+                    else (f", or {ARCHIVED_DAYS_MIN} with BETALBAR_ARCHIVE_FOLDER")
+                )
+                raise ValueError(f"BETALBAR_{name}_KEPT_DAYS must be at least {days_min}{needs}")
 
     @property
     def has_built_in_sandbox(self) -> bool:

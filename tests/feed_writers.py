@@ -23,7 +23,7 @@ import orjson
 from service.clock import Clock
 from service.context import Context
 from service.errors import DatabaseAway
-from service.feed.pages import Page, Wanted, head_of, read_page
+from service.feed.pages import Page, Wanted, ends_of, read_page
 from service.ledger.book import Book, write
 from service.ledger.invoices import create_invoice
 from service.ledger.types import Ask
@@ -172,7 +172,7 @@ def prove(url: str, count: int, *, seed: int, per_commit_max: int = PER_COMMIT_M
 
 def _is_behind(context: Context, reader: Reader) -> bool:
     with context.database.snapshot() as session:
-        return head_of(session, MSN) > reader.position
+        return ends_of(session, MSN).head > reader.position
 
 
 def main() -> int:

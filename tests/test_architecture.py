@@ -71,7 +71,8 @@ service.commands          | BASE group_commit ledger schedule vipps statemachine
 service.inbox             | BASE group_commit ledger problem_frame statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
 service.inbox.registering | BASE commands vipps statemachine           | anyio sqlalchemy sqlmodel
 service.staff             | BASE                                       | argon2 orjson pyotp sqlalchemy sqlmodel
-service.clockwork         | BASE inbox.registering ledger outbox vipps        | anyio sqlalchemy sqlmodel structlog
+service.keeping           | BASE statemachine                          | orjson sqlalchemy sqlmodel
+service.clockwork         | BASE inbox.registering keeping ledger outbox vipps | anyio sqlalchemy sqlmodel structlog
 
 service.documents         | BASE ledger                                | anyio segno starlette
 service.broker            | BASE                                       | anyio nats nkeys orjson sqlalchemy sqlmodel structlog
@@ -79,7 +80,7 @@ service.api               | BASE audit awaiting broker documents events events.s
 service.console           | BASE audit inbox inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
 service.app               | BASE api broker clockwork commands console door inbox inbox.registering logs neighbours outbox outbox.egress pages sandbox staff stopping traces_otel units vipps | anyio sqlalchemy starlette structlog
-service.cli               | BASE api app audit clockwork commands door events.shapes feed inbox inbox.registering ledger logs metrics neighbours sandbox shapes staff statemachine units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
+service.cli               | BASE api app audit clockwork commands door events.shapes feed inbox inbox.registering keeping ledger logs metrics neighbours sandbox shapes staff statemachine units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
 """  # noqa: E501 - a table is read by its columns
 
 

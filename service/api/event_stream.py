@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.api.calls import Call, Handler
 from service.api.feed_places import FIRST, cursor_after, position_of, wanted_types
-from service.errors import DatabaseAway
+from service.errors import DatabaseAway, NoLongerKept
 from service.feed.pages import Page, Wanted
 from service.feed.watch import FeedWatch, OpenStream
 
@@ -111,6 +111,9 @@ class EventStream(Response):
             await self._follow(writer)
         except TimeoutError:
             self._stream.end("slow_reader")
+        except NoLongerKept:
+            # So slow that the feed's beginning has passed it: told so when it resumes.
+            self._stream.end("no_longer_kept")
         except Exception as error:
             # The border of the service: the headers are sent, so it can only end, and say so here.
             self._stream.end("failed")

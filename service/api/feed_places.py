@@ -7,7 +7,7 @@ from sqlmodel import Session
 from service.api.calls import Call
 from service.api.cursors import read_position, write_cursor
 from service.errors import FieldError, InvalidInput
-from service.feed.pages import Page, Wanted, head_of, read_page
+from service.feed.pages import Page, Wanted, ends_of, read_page, require_kept
 from service.outbox.event_types import is_filter
 
 FIRST, LAST = "_first", "_last"
@@ -28,25 +28,26 @@ def wanted_types(types: Sequence[str], field: str = "types") -> tuple[str, ...]:
 
 
 def position_of(session: Session, msn: str, cursor: str, field: str = "cursor") -> int:
-    """Return the position after which this reader goes on. Raises: InvalidInput.
+    """Return the position after which this reader goes on. Raises: InvalidInput, NoLongerKept.
 
     A cursor beyond the end stood in a database that has been set back since: what comes at
     those positions now are other events, and must not be passed over in silence."""
+    ends = ends_of(session, msn)
     if cursor == FIRST:
-        return 0
-    head = head_of(session, msn)
+        return ends.start
     if cursor == LAST:
-        return head
+        return ends.head
     position = read_position(cursor, _LIST, msn, field)
-    if position > head:
+    if position > ends.head:
         raise InvalidInput(FieldError(field, "is beyond the end of the feed: start anew"))
+    require_kept(ends, position)
     return position
 
 
 async def feed_page(
     call: Call, cursor: str, *, limit: int, types: tuple[str, ...], field: str = "cursor"
 ) -> Page:
-    """Return the events after a cursor. Raises: InvalidInput, naming the field."""
+    """Return the events after a cursor. Raises: InvalidInput, naming the field; NoLongerKept."""
     msn = call.caller.msn
 
     def work(session: Session) -> Page:

@@ -48,6 +48,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         MachineError: Kind(409, "action_refused", "This can't be done now"),
         TransitionRefused: Kind(409, "action_refused", "This can't be done now"),
         GuardFailed: Kind(409, "action_refused", "This can't be done now"),
+        errors.NoLongerKept: Kind(410, "no_longer_kept", "That is no longer kept"),
         errors.PreconditionFailed: Kind(412, "precondition_failed", "It has changed"),
         BodyTooLarge: Kind(413, "body_too_large", "The body is too large"),
         UnsupportedMedia: Kind(415, "unsupported_media", "The body has another type"),

@@ -68,17 +68,24 @@ def evidence_file(
     now: datetime,
 ) -> dict[str, Any]:
     """Return the signed file; `resource` is the invoice as the API shows it, without the person."""
+    vipps_events, events = (f(session, vault, invoice) for f in (_vipps_events, _events))
+    told = sum("transition" in event["data"] for event in events)
     evidence = {
         "format": FORMAT,
         "madeAt": rfc3339(now),
         "invoice": dict(resource),
         "transitions": _rows(session, Transition, invoice, "sequence"),
         "acts": _rows(session, Act, invoice, "at"),
-        "vippsEvents": _vipps_events(session, vault, invoice),
+        "vippsEvents": vipps_events,
         "payments": _rows(session, Payment, invoice, "attempt", without=("redirect_url",)),
         "commands": _commands(session, invoice),
-        "events": _events(session, vault, invoice),
+        "events": events,
         "deliveries": _deliveries(session, vault, invoice),
+        # Let go of by age, or with a person: the file is whole without, and says so.
+        "noLongerKept": {
+            "bodies": sum(event["body"] is None for event in vipps_events),
+            "events": invoice.sequence - told,
+        },
     }
     signature = vault.signing_key.sign(canonical(evidence))
     return {

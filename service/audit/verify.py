@@ -31,11 +31,14 @@ class EvidenceBroken(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a whole file proves: an invoice's history, and by which key."""
+    """What a whole file proves: an invoice's history, and by which key.
+
+    `gone` counts the bodies and events that were no longer kept when it was made."""
 
     reference: str
     transitions: int
     public_key: str
+    gone: int = 0
 
 
 def verify_file(raw: bytes, *, public_key: str | None = None) -> Verified:
@@ -100,7 +103,8 @@ def _check_evidence(evidence: Mapping[str, Any], signed_by: str) -> Verified:
     if ends_as != (invoice["sequence"], invoice["state"]):
         raise EvidenceBroken(f"{invoice['reference']}: the history does not lead to the invoice")
     _check_bodies(invoice["reference"], rows, evidence["vippsEvents"])
-    return Verified(invoice["reference"], len(rows), signed_by)
+    gone = sum(evidence.get("noLongerKept", {}).values())  # a file of before has no such count
+    return Verified(invoice["reference"], len(rows), signed_by, gone)
 
 
 def _check_bodies(

@@ -90,8 +90,11 @@ def _verify_file(file: Path, public_key: str, as_json: bool) -> None:
         raise
     if as_json:
         shown = {"reference": verified.reference, "transitions": verified.transitions}
+        shown["noLongerKept"] = verified.gone
         show_json({"isWhole": True, **shown, "publicKey": verified.public_key})
         return
     print(f"{verified.reference}: {verified.transitions} transitions, whole and as signed.")
+    if verified.gone:
+        print(f"{verified.gone} bodies and events in it were no longer kept: their hashes stand.")
     if not public_key:
         print(f"Signed with {verified.public_key}; compare it with GET /v1/signing-keys.")

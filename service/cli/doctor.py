@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 
 from service.app import open_context
 from service.cli.bundle import write_bundle
+from service.cli.doctor_keeping import examine_keeping
 from service.cli.doctor_network import examine_address, examine_port
 from service.cli.findings import Finding, compare_clocks, differences, next_step, show_findings
 from service.cli.output import AsJson, show_json
@@ -186,6 +187,7 @@ def _stored(context: Context) -> Iterator[Finding]:
             yield Finding("sales units", False, "there is none", "set BETALBAR_VIPPS_MSN")
         for unit in units:
             yield from _unit(context, session, unit)
+        yield from examine_keeping(context, session)
 
 
 def _unit(context: Context, session: Session, unit: SalesUnit) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import httpx
 
 from service.api.feed_places import FIRST, cursor_after, position_of
 from service.context import Context
-from service.errors import Conflict, NotFound, Unauthorized, UpstreamTimeout
+from service.errors import Conflict, NoLongerKept, NotFound, Unauthorized, UpstreamTimeout
 from service.feed.pages import Wanted, read_page
 
 # Another process commits; here nothing but a look shows it.
@@ -49,7 +49,8 @@ def from_database(
 def from_service(url: str, api_key: str, *, cursor: str, types: tuple[str, ...]) -> Iterator[Seen]:
     """Yield what a service's stream says after a cursor, for ever, over broken lines.
 
-    Raises: Unauthorized, NotFound, Conflict, and UpstreamTimeout where it was never reached."""
+    Raises: Unauthorized, NotFound, Conflict, NoLongerKept; UpstreamTimeout where it was never
+    reached."""
     place, was_reached = cursor, False
     headers = {"Authorization": f"Bearer {api_key}"}
     with httpx.Client(headers=headers, timeout=httpx.Timeout(10, read=_SILENT_S)) as http:
@@ -74,6 +75,8 @@ def _require(answer: httpx.Response) -> None:
         raise Unauthorized("BETALBAR_API_KEY is not a key of that service")
     if answer.status_code == httpx.codes.NOT_FOUND:
         raise NotFound("there is no Betalbar at that address")
+    if answer.status_code == httpx.codes.GONE:
+        raise NoLongerKept("the events after that cursor are no longer kept; _first is what is")
     if not answer.is_success:
         raise Conflict("conflict", f"the service answers {answer.status_code} {answer.read()!r}")
 

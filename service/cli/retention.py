@@ -1,7 +1,8 @@
 """`betalbar retention`: lets go, now, of what has been kept long enough."""
 
 from service.cli.output import AsJson, opened, progress, show_rows
-from service.clockwork.cleaning import clean_all, what_is_kept
+from service.clockwork.cleaning import clean_all
+from service.keeping.kinds import archive_of, what_is_kept
 
 
 def retention(as_json: AsJson = False) -> None:
@@ -9,15 +10,19 @@ def retention(as_json: AsJson = False) -> None:
 
     `serve` and `worker` do it by themselves, a little at a time; this does all of it now, and says
     how much that was. Attempts of deliveries are kept for BETALBAR_ATTEMPTS_KEPT_DAYS, answers to
-    an Idempotency-Key for 30 days, sessions until they end. Invoices, their history, Vipps's
-    events and the feed are the books: they stay. A person is erased by DELETE /v1/customers/ID.
+    an Idempotency-Key for 30 days, sessions until they end. Ended deliveries, the bodies of Vipps's
+    events and the feed's events are kept for good, unless BETALBAR_DELIVERIES_KEPT_DAYS,
+    BETALBAR_BODIES_KEPT_DAYS and BETALBAR_EVENTS_KEPT_DAYS say for how long; they are written to
+    BETALBAR_ARCHIVE_FOLDER first. Invoices, their history, and what Vipps's events said and came to
+    are the books: they stay. A person is erased by DELETE /v1/customers/ID.
     """
     rows = []
     with opened() as context, progress() as bar:
-        for kept in what_is_kept(context.settings):
+        archive = archive_of(context)
+        for kept in what_is_kept(context):
             task = bar.add_task(f"Deleting {kept.name}", total=None)
             count = 0
-            for deleted in clean_all(context, kept):
+            for deleted in clean_all(context, archive, kept):
                 count += deleted
                 bar.update(task, completed=count)
             rows.append({"what": kept.name, "keptDays": kept.kept_for.days, "deleted": count})

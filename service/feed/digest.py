@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from service.errors import FieldError, InvalidInput
-from service.feed.pages import head_of
+from service.errors import FieldError, InvalidInput, NoLongerKept
+from service.feed.pages import ends_of
 from service.store.inserts import table_of
 from service.store.tables import Event, Invoice
 
@@ -49,8 +49,16 @@ def digest(
 ) -> Sequence[Bucket]:
     """Return the buckets of this time, in order, without gaps.
 
-    Both ends are whole milliseconds. Raises: InvalidInput, naming `from`, `to` or `buckets`."""
+    Both ends are whole milliseconds. Raises: InvalidInput, naming `from`, `to` or `buckets`;
+    NoLongerKept, where some of it would be missing."""
     edges = _edges(start, end, buckets)
+    ends = ends_of(session, msn)
+    if ends.gone_until is not None and start <= ends.gone_until:
+        first = ends.gone_until.astimezone(UTC) + _TICK
+        raise NoLongerKept(
+            "events of that time are no longer kept: take a `from` that is not before "
+            f"{first.strftime('%Y-%m-%dT%H:%M:%S')}.{first.microsecond // 1000:03}Z"
+        )
     rows = session.execute(_told(msn, start, end)).all()
     if len(rows) > EVENTS_MAX:
         reason = f"is too late: there are more than {EVENTS_MAX} events; ask for less at once"
@@ -60,7 +68,7 @@ def digest(
         # Rounded down, as the event's own timestamp is.
         found[bisect_right(edges, (row.recorded_at - _EPOCH) // _TICK) - 1].append(row)
     # From the end: what is dated later can stand earlier, by the length of a transaction.
-    after, later = head_of(session, msn), list[Bucket]()
+    after, later = ends.head, list[Bucket]()
     for number in reversed(range(buckets)):
         after = min([after, *(row.position - 1 for row in found[number])])
         later.append(_bucket(edges[number], edges[number + 1], found[number], after))

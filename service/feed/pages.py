@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
+from service.errors import NoLongerKept
 from service.outbox.event_types import EVERY_INVOICE, EVERYTHING
-from service.store.tables import Event, Feed
+from service.store.tables import Event, Feed, LetGo
 from service.vault import Vault
 
 # A page with a filter walks at most so many events: one for a type that never occurs must not
@@ -47,15 +49,46 @@ class Page:
         return self.position >= self.head
 
 
-def head_of(session: Session, msn: str) -> int:
-    """Return the position of the last event that there is, 0 before the first."""
-    return session.scalar(sa.select(col(Feed.position)).where(col(Feed.msn) == msn)) or 0
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where a feed begins and ends: the position before its first event, and that of its last.
+
+    `gone_until` is the last instant of which an event is no longer kept."""
+
+    start: int = 0
+    head: int = 0
+    gone_until: datetime | None = None
+
+
+def ends_of(session: Session, msn: str) -> Ends:
+    """Return where the feed begins and ends now."""
+    row = session.execute(
+        sa.select(sa.func.coalesce(col(LetGo.position), 0), col(Feed.position), col(LetGo.told_at))
+        .outerjoin_from(Feed, LetGo, col(LetGo.msn) == col(Feed.msn))
+        .where(col(Feed.msn) == msn)
+    ).first()
+    return Ends(*row) if row else Ends()
+
+
+def require_kept(ends: Ends, after: int) -> None:
+    """Refuse a place before the feed's beginning, from which events would be missing.
+
+    Raises: NoLongerKept."""
+    if after < ends.start:
+        raise NoLongerKept(
+            "events after this place are no longer kept: go on from `_first`, which is the first "
+            "that is, and read the invoices that you may have missed"
+        )
 
 
 def read_page(session: Session, vault: Vault, wanted: Wanted) -> Page:
-    """Return the next events; every one up to the page's position has been looked at."""
+    """Return the next events; every one up to the page's position has been looked at.
+
+    Raises: NoLongerKept."""
     # The head first: what is appended while we read comes with the next page.
-    head = head_of(session, wanted.msn)
+    ends = ends_of(session, wanted.msn)
+    require_kept(ends, wanted.after)
+    head = ends.head
     until = min(head, wanted.after + WALK_MAX) if wanted.types else head
     rows = _rows(session, wanted, until)
     reached = rows[-1].position if len(rows) == wanted.limit else max(until, wanted.after)

@@ -41,6 +41,7 @@ def _keys_in_the_sums(book: Book, invoice: InvoiceRecord) -> frozenset[str]:
         col(StoredVippsEvent.outcome) == Outcome.APPLIED,
         col(StoredVippsEvent.name).in_((VippsEventName.CAPTURED, VippsEventName.REFUNDED)),
     )
-    rows = book.session.execute(applied).all()
+    # What has no body any more is older than any command that is open.
+    rows = [row for row in book.session.execute(applied).all() if row.raw]
     said = (book.vault.open(raw, place=f"vipps_event:{key}:raw") for key, raw in rows)
     return frozenset(str(orjson.loads(raw).get("idempotencyKey")) for raw in said)

@@ -12,12 +12,13 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from service.errors import Conflict, FieldError, InvalidInput, NotFound
+from service.errors import Conflict, FieldError, InvalidInput, NoLongerKept, NotFound
 from service.outbox import readiness
 from service.outbox.event_types import matches
 from service.outbox.fanout import insert_deliveries, new_delivery
+from service.outbox.instants import rfc3339
 from service.outbox.rows import DELIVERY, EVENT, FANOUT, PING_LINE
-from service.store.tables import DeliveryStatus, Subscription
+from service.store.tables import DeliveryStatus, LetGo, Subscription
 from webhooks.health import SubscriptionStatus
 
 Mode = Literal["failed", "all", "latest"]
@@ -69,7 +70,9 @@ def find(session: Session, subscription: Subscription, window: Window) -> list[W
 
     `failed`: what did not arrive, or was never tried because the subscription was disabled;
     `all`: every event that its filter takes; `latest`: the last of them for each invoice. What
-    still waits to be sent is left out of each. Raises: InvalidInput, where it is too much."""
+    still waits to be sent is left out of each. Raises: InvalidInput, where it is too much;
+    NoLongerKept, where some of it is gone."""
+    _require_kept(session, subscription.msn, window)
     found: dict[str, Wanted] = {}
     for row in _candidates(session, subscription, window):
         if not matches(subscription.event_types, row.type):
@@ -85,6 +88,22 @@ def find(session: Session, subscription: Subscription, window: Window) -> list[W
     return sorted(found.values(), key=lambda each: each.position)
 
 
+def _require_kept(session: Session, msn: str, window: Window) -> None:
+    """Refuse a window of which events are gone; or deliveries, where they say what is sent.
+
+    Without its delivery, what has arrived would look like what was missed."""
+    gone = session.get(LetGo, msn)
+    if gone is None:
+        return
+    if gone.told_at is not None and gone.told_at >= window.start:
+        raise NoLongerKept(f"events are kept that are later than {rfc3339(gone.told_at)}")
+    if window.mode == "failed" and gone.settled_at is not None and gone.settled_at >= window.start:
+        raise NoLongerKept(
+            "what became of deliveries is no longer known of that time: take a `from` after "
+            f"{rfc3339(gone.settled_at)}, or the mode `all`"
+        )
+
+
 def send_again(
     session: Session, subscription_id: str, wanted: Sequence[Wanted], *, now: datetime
 ) -> int:
@@ -97,6 +116,12 @@ def send_again(
             DELIVERY.c.subscription_id == subscription_id, DELIVERY.c.event_id.in_(ended)
         )
     )
+    # Held, so that none of them goes before its delivery is there.
+    kept = session.scalars(
+        sa.select(EVENT.c.id)
+        .where(EVENT.c.id.in_([each.event_id for each in wanted if each.event_id not in there]))
+        .with_for_update(read=True, key_share=True)
+    ).all()
     missing = [
         new_delivery(
             msn=row.msn,
@@ -107,7 +132,7 @@ def send_again(
             now=now,
         )
         for each in wanted
-        if each.event_id not in there
+        if each.event_id in kept
     ]
     if missing:
         insert_deliveries(session, [{**each, "is_in_line": False} for each in missing])

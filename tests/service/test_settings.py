@@ -238,7 +238,33 @@ def test_settings_of_the_table_are_all_there_are() -> None:
     assert names - {
         *("WEBHOOK_TOLERANCE_S", "MOBILEPAY_UNTIL", "ATTEMPTS_KEPT_DAYS", "METRICS_KEY"),
         *("REFUND_ALONE_MAX_MINOR", "KEY_CALLS_PER_MINUTE", "TRACES_URL"),
+        *("DELIVERIES_KEPT_DAYS", "BODIES_KEPT_DAYS", "EVENTS_KEPT_DAYS", "ARCHIVE_FOLDER"),
     } == set(_GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"DELIVERIES_KEPT_DAYS": "6"}, "DELIVERIES_KEPT_DAYS must be at least 7"),
+        ({"EVENTS_KEPT_DAYS": "2921"}, "at least 2922, or 90 with BETALBAR_ARCHIVE_FOLDER"),
+        ({"BODIES_KEPT_DAYS": "89", "ARCHIVE_FOLDER": "/a"}, "must be at least 90"),
+    ],
+)
+def test_what_books_rest_on_is_not_let_go_of_by_a_slip_of_the_pen(
+    given: dict[str, str], reason: str
+) -> None:
+    """Sooner than the law allows is refused, unless an archive keeps it."""
+    with pytest.raises(SettingsInvalid, match=reason):
+        load_settings({f"BETALBAR_{name}": value for name, value in given.items()})
+
+
+def test_what_is_archived_may_go_after_a_quarter() -> None:
+    """A day more than too little is enough."""
+    with_archive = {"BETALBAR_EVENTS_KEPT_DAYS": "90", "BETALBAR_ARCHIVE_FOLDER": "/a"}
+
+    assert load_settings(with_archive).events_kept_days == 90
+    assert load_settings({"BETALBAR_BODIES_KEPT_DAYS": "2922"}).bodies_kept_days == 2922
+    assert load_settings({"BETALBAR_DELIVERIES_KEPT_DAYS": "7"}).deliveries_kept_days == 7
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ OPERATIONS: Operations = {
             one(Reply("Events in the feed's order.", EventPage)),
             "No event comes twice, and none is skipped. Keep `cursor` with what you made of them.",
             query=(_CURSOR, LIMIT, _TYPES),
+            refusals=("no_longer_kept",),
         ),
     },
     "/v1/events/stream": {
@@ -49,7 +50,7 @@ OPERATIONS: Operations = {
             "`id:` is the cursor after the event, `data:` the event. `Last-Event-ID` resumes.",
             query=(_CURSOR, _TYPES),
             headers=("Last-Event-ID",),
-            refusals=("too_many_streams",),
+            refusals=("no_longer_kept", "too_many_streams"),
         ),
     },
     "/v1/events/digest": {
@@ -70,6 +71,7 @@ OPERATIONS: Operations = {
                     default=BUCKETS_DEFAULT,
                 ),
             ),
+            refusals=("no_longer_kept",),
         ),
     },
     "/v1/feed": {
@@ -104,7 +106,7 @@ OPERATIONS: Operations = {
                 text_parameter("skip-event-types", "All but these types."),
                 Parameter("pagesizehint", "About how many events.", _HINT, LIMIT_DEFAULT),
             ),
-            refusals=("feed_token_outdated",),
+            refusals=("feed_token_outdated", "no_longer_kept"),
         ),
     },
 }

@@ -195,6 +195,13 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
             "the sales unit has as many as it may",
             "delete one that is not used",
         ),
+        "no_longer_kept": Explained(
+            410,
+            "the cursor stands before the feed's beginning, or `from` before what is kept; events "
+            "in between were told, and are gone (`BETALBAR_EVENTS_KEPT_DAYS`)",
+            "read on from `_first`, and fetch the invoices you may have missed; or take the `from` "
+            "that `detail` names",
+        ),
         "precondition_failed": Explained(
             412,
             "it has changed since the version in `If-Match`",

@@ -145,7 +145,7 @@ OPERATIONS: Operations = {
                     "What did not arrive.", {"from": "2026-11-01T00:00:00Z", "mode": "failed"}
                 ),
             },
-            refusals=("subscription_disabled",),
+            refusals=("no_longer_kept", "subscription_disabled"),
             takes_conditions=True,
         ),
     },

@@ -20,6 +20,7 @@ from service.store.tables.outgoing import (
     Event,
     Fanout,
     Feed,
+    LetGo,
     Subscription,
 )
 from service.store.tables.people import Customer, Withdrawal
@@ -49,6 +50,7 @@ __all__ = [
     "Feed",
     "Invoice",
     "InvoiceRecord",
+    "LetGo",
     "Payment",
     "PaymentRecord",
     "ReferenceClaim",

@@ -46,6 +46,8 @@ class StoredVippsEvent(SQLModel, table=True):
             "received_at",
             **only_where("source = 'poll' AND outcome = 'applied'"),
         ),
+        # Bodies that may go, without reading past those that have gone.
+        sa.Index("ix_vipps_event_body", "received_at", **only_where("length(raw) > 0")),
         one_of("outcome", Outcome, "outcome_known"),
         one_of("source", ("webhook", "poll"), "source_known"),
     )
@@ -66,7 +68,7 @@ class StoredVippsEvent(SQLModel, table=True):
     reason: str | None = None
     payment_id: str | None = None
     invoice_id: str | None = None
-    raw: bytes  # sealed, exactly the bytes that were signed
+    raw: bytes  # sealed, exactly the bytes that were signed; empty: no longer kept
     headers: bytes | None = None  # sealed JSON, of a webhook: what it was proven by
     raw_hash: bytes  # SHA-256 of those bytes: the audit chain outlives their erasure
 

@@ -88,6 +88,17 @@ class BrokerPosition(SQLModel, table=True):
     failing_since: datetime | None = None
 
 
+class LetGo(SQLModel, table=True):
+    """What of a sales unit is no longer kept: so that nobody takes a gap for all there was."""
+
+    __tablename__ = "let_go"
+
+    msn: str = Field(primary_key=True, foreign_key="sales_unit.msn")
+    position: int = Field(default=0, sa_type=sa.BigInteger)  # the feed begins behind it
+    told_at: datetime | None = None  # the last instant of which an event has gone
+    settled_at: datetime | None = None  # the last at which a delivery ended that has gone
+
+
 class Subscription(SQLModel, table=True):
     """A merchant's URL with its secret."""
 
@@ -174,6 +185,8 @@ class Delivery(SQLModel, table=True):
             "ix_delivery_given_up", "subscription_id", "id", **only_where("status = 'failed'")
         ),
         sa.Index("ix_delivery_newest", "subscription_id", "id"),
+        # What ended so long ago that it may go, without reading what did not.
+        sa.Index("ix_delivery_settled", "settled_at", **only_where("settled_at IS NOT NULL")),
         one_of("status", DeliveryStatus, "status_known"),
     )
 

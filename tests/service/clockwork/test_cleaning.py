@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.clockwork.cleaning import AT_ONCE, Cleaner
+from service.clockwork.cleaning import Cleaner
+from service.keeping.pieces import AT_ONCE
 from service.store.db import Database
 from service.store.forgetting import forget_older
 from service.store.inserts import table_of
