@@ -36,7 +36,7 @@ torture: $(STAMP) ## Run for hours: random histories, kills, and a feed that man
 
 SECONDS_EACH ?= 60
 WEBHOOKS ?= 1000000
-fuzz: $(STAMP) ## Fuzz each parser by coverage, and mutate a million webhooks
+fuzz: $(STAMP) ## Fuzz each parser and the API, and mutate a million webhooks
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS_EACH) --webhooks $(WEBHOOKS)
 
 mutants: $(STAMP) ## Break the two cores a line at a time, and say what no test notices

@@ -80,6 +80,25 @@ def _operations(route: BaseRoute) -> set[tuple[str, str]]:
     return {(route.path, method) for method in (route.methods or ()) if method != "HEAD"}
 
 
+def test_links_lead_from_what_is_made_to_what_can_be_done_with_it() -> None:
+    """A tool that made an invoice for me knows every address that takes its reference."""
+    document = openapi()
+    made = document["paths"]["/v1/invoices"]["post"]["responses"]["201"]["links"]
+    under = [
+        described["operationId"]
+        for path, methods in document["paths"].items()
+        if path.startswith("/v1/invoices/{reference}")
+        for method, described in methods.items()
+        if method != "parameters"
+    ]
+
+    assert sorted(made) == sorted(under)
+    assert document["components"]["links"]["captureInvoice"] == {
+        "operationId": "captureInvoice",
+        "parameters": {"reference": "$response.body#/reference"},
+    }
+
+
 def test_every_code_of_a_refusal_is_explained_and_said_by_some_operation() -> None:
     """What my program must handle stands where it can happen."""
     said = set()

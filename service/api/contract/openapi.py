@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from service.api.contract.components import HEADERS, SCHEMA, components, schema_of
+from service.api.contract.links import links, links_from
 from service.api.contract.operations import JSON, Operation, Parameter, Reply
 from service.api.contract.remedies import EXPLAINED
 from service.api.contract.table import GROUPS, OPERATIONS, codes_of, group_of, scope_of
@@ -48,7 +49,7 @@ def openapi() -> Json:
         "tags": [{"name": group} for group in GROUPS],
         "paths": {path: _with_path_parameter(path, methods) for path, methods in paths.items()},
         "webhooks": {event_type: {"post": _webhook(event_type)} for event_type in EVENT_TYPES},
-        "components": components(),
+        "components": {**components(), "links": links()},
     }
 
 
@@ -86,7 +87,7 @@ def _operation(path: str, method: str, operation: Operation) -> Json:
     if body:
         described["requestBody"] = body
     described["responses"] = {
-        **_answers(operation),
+        **_answers(operation, links_from(path, method)),
         **_refusals(codes_of(path, method, operation), set(operation.answers)),
     }
     return described
@@ -126,10 +127,13 @@ def _body(operation: Operation) -> Json | None:
     return {"required": operation.is_body_required, "content": {JSON: content}}
 
 
-def _answers(operation: Operation) -> Json:
-    return {
+def _answers(operation: Operation, linked: Json) -> Json:
+    described = {
         str(status): _answer(operation, replies) for status, replies in operation.answers.items()
     }
+    if not linked:
+        return described
+    return {status: {**answer, "links": linked} for status, answer in described.items()}
 
 
 def _answer(operation: Operation, replies: tuple[Reply, ...]) -> Json:
