@@ -101,7 +101,8 @@ class Deliverer:
             partial(self._find, room, with_news=has_grown), otherwise=nothing
         )
         if is_time_for_troubled:
-            self._pace_of_troubled.looked(begun, monotonic())
+            tries = sum(not each.is_sound for each in claimed)
+            self._pace_of_troubled.looked(begun, monotonic(), tries=tries)
         self._has_feed_grown |= events > 0  # there may be more
         self._places.take(claimed, monotonic())
         self._start()

@@ -16,7 +16,7 @@ from sqlmodel import Session
 from service.cause import NOBODY, Cause, cause_of
 from service.ids import new_id
 from service.outbox import readiness
-from service.outbox.due import choose, choose_for_all
+from service.outbox.due import choose_for_all, first_of_each
 from service.outbox.rows import DELIVERY, EVENT, IS_PENDING, PING_LINE, SUBSCRIPTION
 from service.store.among import among
 from service.store.recovery import RECOVERING
@@ -99,30 +99,43 @@ def claim(session: Session, *, now: datetime, lease_s: float, room: Room) -> lis
 def _of_the_sound(
     session: Session, subscriptions: Sequence[Row], room: Room, now: datetime
 ) -> list[tuple[Row, Row]]:
-    if not subscriptions:
-        return []
-    # Each gets its part of what there is room for.
-    fair = -(-room.sound // len(subscriptions))
-    shares = {each.id: min(fair, room.left_for(each.id)) for each in subscriptions}
+    shares = _shares(subscriptions, room, room.sound)
     chosen = choose_for_all(session, subscriptions, shares, now)
     return [(row, each) for each in subscriptions for row in chosen[each.id]][: room.sound]
+
+
+def _shares(subscriptions: Sequence[Row], room: Room, places: int) -> dict[str, int]:
+    """Give each its part of the places there are; who is not healthy gets one."""
+    fair = -(-places // max(1, len(subscriptions)))
+    return {
+        each.id: min(fair, room.left_for(each.id))
+        if each.status == SubscriptionStatus.HEALTHY
+        else 1
+        for each in subscriptions
+    }
 
 
 def _of_the_troubled(
     session: Session, subscriptions: Sequence[Row], room: Room, now: datetime, until: datetime
 ) -> list[tuple[Row, Row]]:
-    taken: list[tuple[Row, Row]] = []
-    rests: dict[str, datetime | None] = {}
-    for each in subscriptions[: room.troubled]:
-        is_healthy = each.status == SubscriptionStatus.HEALTHY
-        left = room.troubled - len(taken)
-        chosen = choose(session, each, min(left, room.left_for(each.id)) if is_healthy else 1, now)
-        if not is_healthy:  # one at a time, whichever process has it
-            rests[each.id] = chosen.rests_until or (until if chosen.rows else None)
-        taken += [(row, each) for row in chosen.rows]
-        if len(taken) >= room.troubled:
-            break
-    readiness.rest(session, rests)
+    """Take the first of all until a receiver has said 2xx, of the others what is due."""
+    unverified = [each for each in subscriptions if each.status == SubscriptionStatus.UNVERIFIED]
+    others = [each for each in subscriptions if each.status != SubscriptionStatus.UNVERIFIED]
+    firsts = first_of_each(session, [each.id for each in unverified])
+    chosen = choose_for_all(session, others, _shares(others, room, room.troubled), now)
+    chosen |= {key: [row] for key, row in firsts.items() if row.next_attempt_at <= now}
+    waits = {key: row.next_attempt_at for key, row in firsts.items() if key not in chosen}
+    taken = [(row, each) for each in subscriptions for row in chosen.get(each.id, ())]
+    del taken[room.troubled :]
+    under_way = {each.id: until for _, each in taken}
+    readiness.rest(  # one at a time, whichever process has it
+        session,
+        {
+            each.id: waits.get(each.id) or under_way.get(each.id)
+            for each in subscriptions
+            if each.status != SubscriptionStatus.HEALTHY
+        },
+    )
     return taken
 
 

@@ -6,7 +6,7 @@ not go yet is given a time at which looking again is worth while; what ends its 
 makes it due at once, so that this time is only the fallback.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,9 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from service.outbox.rows import DELIVERY, IS_PENDING, LINE_HEAD, SUBSCRIPTION, is_pending
+from service.outbox.rows import DELIVERY, LINE_HEAD, SUBSCRIPTION, is_pending
 from service.store.among import among
-from webhooks.health import SubscriptionStatus
 
 # The second look and those after it read this many rows: what is blocked comes in piles.
 _LOOK_ROWS = 250
@@ -28,26 +27,14 @@ _WAIT_S = 1
 Row = sa.Row[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What of one subscription goes out; where nothing can, perhaps until when it rests."""
-
-    rows: Sequence[Row] = ()
-    rests_until: datetime | None = None
-
-
-def choose(session: Session, subscription: Row, share: int, now: datetime) -> Chosen:
-    """Return what goes out to one subscription that is locked, at most its share."""
-    if subscription.status == SubscriptionStatus.UNVERIFIED:
-        return _first_of_all(session, subscription.id, now)
-    return Chosen(_past_the_blocked(session, subscription, share, now, ()))
-
-
 def choose_for_all(
     session: Session, subscriptions: Sequence[Row], shares: Mapping[str, int], now: datetime
 ) -> dict[str, Sequence[Row]]:
-    """Return what goes out to each of many that are healthy and locked: one look for all."""
-    due = _due_of_each(session, list(shares), now, max(shares.values()))
+    """Return what goes out to each of many that are locked: one look for all."""
+    if not subscriptions:
+        return {}
+    given = {"ids": list(shares), "now": now, "at_most": max(shares.values())}
+    due = _by_subscription(session, _DUE_OF_EACH, given)
     chosen: dict[str, Sequence[Row]] = {}
     rest: list[Row] = []
     all_blocked: list[Row] = []
@@ -83,15 +70,15 @@ def _past_the_blocked(
     return rows
 
 
-def _first_of_all(session: Session, subscription_id: str, now: datetime) -> Chosen:
-    """Return the one delivery that is tried until a receiver has said 2xx.
+def first_of_each(session: Session, ids: Sequence[str]) -> dict[str, Row]:
+    """Return the one delivery that is tried until a receiver has said 2xx, and when that is due.
 
     It is the first in the order of the partial index, so that finding it costs one look, however
     many wait: the ping, then by invoice."""
-    first = session.execute(_FIRST_OF_ALL, {"id": subscription_id}).first()
-    if first is not None and first.next_attempt_at > now:
-        return Chosen(rests_until=first.next_attempt_at)
-    return Chosen([] if first is None else [first])
+    if not ids:
+        return {}
+    found = _by_subscription(session, _FIRST_OF_EACH, {"ids": ids})
+    return {key: rows[0] for key, rows in found.items()}
 
 
 _NOW = sa.bindparam("now", type_=DELIVERY.c.next_attempt_at.type)
@@ -106,88 +93,88 @@ _COLUMNS = (
     DELIVERY.c.is_in_line,
 )
 _IN_ORDER = (DELIVERY.c.next_attempt_at, DELIVERY.c.position)
-_DUE = sa.select(*_COLUMNS, LINE_HEAD.label("line_head_id"))
-# What has been due longest of one, locked, without what was taken already.
-_DUE_OF_ONE = (
-    _DUE.where(
-        DELIVERY.c.subscription_id == sa.bindparam("id"),
-        IS_PENDING,
-        DELIVERY.c.next_attempt_at <= _NOW,
-        sa.not_(among(DELIVERY.c.id, "taken")),
-    )
-    .order_by(*_IN_ORDER)
-    .limit(_AT_MOST)
-    .with_for_update(of=DELIVERY, skip_locked=True)
-)
-_FIRST_OF_ALL = (
-    sa.select(*_COLUMNS, DELIVERY.c.next_attempt_at)
-    .where(DELIVERY.c.subscription_id == sa.bindparam("id"), IS_PENDING)
-    .order_by(DELIVERY.c.line, DELIVERY.c.position)
-    .limit(1)
-    .with_for_update()
+_DUE = (*_COLUMNS, LINE_HEAD.label("line_head_id"))
+_FIRST = (*_COLUMNS, DELIVERY.c.next_attempt_at)
+
+Narrow = Callable[[sa.Select[Any], sa.FromClause], sa.Select[Any]]
+
+
+def _longest_due(deliveries: sa.Select[Any], of: sa.FromClause) -> sa.Select[Any]:
+    due = deliveries.where(is_pending(of), of.c.next_attempt_at <= _NOW)
+    return due.order_by(of.c.next_attempt_at, of.c.position).limit(_AT_MOST)
+
+
+def _first_in_line(deliveries: sa.Select[Any], of: sa.FromClause) -> sa.Select[Any]:
+    return deliveries.where(is_pending(of)).order_by(of.c.line, of.c.position).limit(1)
+
+
+def _locked(deliveries: sa.Select[Any]) -> sa.Select[Any]:
+    return deliveries.with_for_update(of=DELIVERY, skip_locked=True)
+
+
+# Without what was taken already.
+_DUE_OF_ONE = _locked(_longest_due(sa.select(*_DUE), DELIVERY)).where(
+    DELIVERY.c.subscription_id == sa.bindparam("id"),
+    sa.not_(among(DELIVERY.c.id, "taken")),
 )
 
 
-def _due_of_each(
-    session: Session, ids: Sequence[str], now: datetime, at_most: int
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One statement that looks once for each of many subscriptions, as each database can.
+
+    Both look into the index once for each, whatever they hold beside."""
+
+    on_sqlite: sa.Select[Any]
+    on_postgresql: sa.Select[Any]
+
+
+def _by_subscription(
+    session: Session, look: _Look, given: Mapping[str, Any]
 ) -> dict[str, list[Row]]:
-    """Return what has been due longest of each of these, locked, so many of each at most.
-
-    Both databases look into the index once for each subscription, whatever they hold beside."""
+    """Return what was found and locked, in its order, by subscription."""
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    statement = _DUE_BY_ID if is_sqlite else _DUE_BESIDE
-    due: dict[str, list[Row]] = {}
-    for row in session.execute(statement, {"ids": ids, "now": now, "at_most": at_most}):
-        due.setdefault(row.subscription_id, []).append(row)
-    return due
+    found: dict[str, list[Row]] = {}
+    for row in session.execute(look.on_sqlite if is_sqlite else look.on_postgresql, given):
+        found.setdefault(row.subscription_id, []).append(row)
+    return found
 
 
-def _due_beside() -> sa.Select[Any]:
+def _look(columns: Sequence[sa.ColumnElement[Any]], narrow: Narrow) -> _Look:
+    return _Look(_by_id(columns, narrow), _beside(columns, narrow))
+
+
+def _beside(columns: Sequence[sa.ColumnElement[Any]], narrow: Narrow) -> sa.Select[Any]:
     """PostgreSQL's way: the look stands beside its subscription."""
-    look = (
-        _DUE.add_columns(DELIVERY.c.next_attempt_at)
-        .where(
-            DELIVERY.c.subscription_id == SUBSCRIPTION.c.id,
-            IS_PENDING,
-            DELIVERY.c.next_attempt_at <= _NOW,
-        )
-        .order_by(*_IN_ORDER)
-        .limit(_AT_MOST)
-        .with_for_update(of=DELIVERY, skip_locked=True)
-        .correlate(SUBSCRIPTION)
-        .lateral("look")
+    of_it = sa.select(*columns, DELIVERY.c.next_attempt_at.label("due_at")).where(
+        DELIVERY.c.subscription_id == SUBSCRIPTION.c.id
     )
-    columns = [column for column in look.c if column.name != "next_attempt_at"]
+    look = _locked(narrow(of_it, DELIVERY)).correlate(SUBSCRIPTION).lateral("look")
     return (
-        sa.select(*columns)
+        sa.select(*(column for column in look.c if column.name != "due_at"))
         .select_from(SUBSCRIPTION.join(look, sa.true()))
         .where(among(SUBSCRIPTION.c.id, "ids"))
-        .order_by(look.c.next_attempt_at, look.c.position)
+        .order_by(look.c.due_at, look.c.position)
     )
 
 
-def _due_by_id() -> sa.Select[Any]:
+def _by_id(columns: Sequence[sa.ColumnElement[Any]], narrow: Narrow) -> sa.Select[Any]:
     """SQLite's way, which knows no LATERAL: the look names the rows."""
     of_it = DELIVERY.alias("of_it")
-    look = (
-        sa.select(of_it.c.id)
-        .where(
-            of_it.c.subscription_id == SUBSCRIPTION.c.id,
-            is_pending(of_it),
-            of_it.c.next_attempt_at <= _NOW,
-        )
-        .order_by(of_it.c.next_attempt_at, of_it.c.position)
-        .limit(_AT_MOST)
-        .correlate(SUBSCRIPTION)
-    )
+    look = sa.select(of_it.c.id).where(of_it.c.subscription_id == SUBSCRIPTION.c.id)
     return (
-        _DUE.select_from(SUBSCRIPTION.join(DELIVERY, DELIVERY.c.id.in_(look)))
+        sa.select(*columns)
+        .select_from(
+            SUBSCRIPTION.join(
+                DELIVERY, DELIVERY.c.id.in_(narrow(look, of_it).correlate(SUBSCRIPTION))
+            )
+        )
         .where(among(SUBSCRIPTION.c.id, "ids"))
         .order_by(*_IN_ORDER)
     )
 
 
-_DUE_BESIDE, _DUE_BY_ID = _due_beside(), _due_by_id()
+_DUE_OF_EACH, _FIRST_OF_EACH = _look(_DUE, _longest_due), _look(_FIRST, _first_in_line)
 
 
 def _parted(due: Sequence[Row], subscription: Row) -> tuple[list[Row], list[Row]]:

@@ -6,7 +6,8 @@
 Two services in turns in one process, on the same kind of database: one with a healthy endpoint
 alone, one with the dead ones beside it. Half of the dead refuse connections, half take them and
 never answer; half were healthy once, half never said 2xx. Each second one of their sales units
-gets an event, in both services, so that the dead are owed more and more. The receivers are another
+gets an event, in both services and between two of the healthy one's, so that the dead are owed
+more and more. The receivers are another
 process. Machines share their cores with others: only the ratios of one run mean something, so each
 round measures both, one after the other, and the medians of the rounds are compared. Nothing here
 fails.
@@ -120,6 +121,7 @@ async def _tell(service: Service, *, seconds: float, rate: int) -> None:
         service.told[key] = time.monotonic()
         shop.wake.events.set()
         if n % rate == 0:
+            await asyncio.sleep(max(0.0, begun + (n + 0.5) / rate - time.monotonic()))
             other = others[next(service.turns) % len(others)]
             await asyncio.to_thread(shop.tell, f"inv_{n % 7}", "invoice.pushed", other)
 

@@ -14,7 +14,7 @@ def test_looks_take_a_fiftieth_of_the_time(took_s: float, rest_s: float) -> None
     pace = Pace()
     assert pace.is_due(100.0)
 
-    pace.looked(100.0, 100.0 + took_s)
+    pace.looked(100.0, 100.0 + took_s, tries=100)
 
     assert not pace.is_due(100.0 + rest_s - 0.001)
     assert pace.is_due(100.0 + rest_s + 0.001)
@@ -23,14 +23,15 @@ def test_looks_take_a_fiftieth_of_the_time(took_s: float, rest_s: float) -> None
 
 
 @pytest.mark.parametrize(
-    ("took_s", "rest_s"), [(0.0005, 0.25), (0.004, 1.0), (0.016, 4.0), (0.5, 5.0)]
+    ("took_s", "tries", "rest_s"),
+    [(0.02, 0, 1.0), (0.01, 1, 0.5), (0.001, 1, 0.25), (0.01, 8, 2.0)],
 )
-def test_looks_are_rarer_while_others_are_told(took_s: float, rest_s: float) -> None:
-    """They take a two hundred and fiftieth of the time from those that are well."""
+def test_looks_are_rarer_while_others_are_told(took_s: float, tries: int, rest_s: float) -> None:
+    """Then there are at most four tries in a second; one alone is hardly put off."""
     pace = Pace()
     pace.met_others(99.5)
 
-    pace.looked(100.0, 100.0 + took_s)
+    pace.looked(100.0, 100.0 + took_s, tries=tries)
 
     assert not pace.is_due(100.0 + rest_s - 0.001)
     assert pace.is_due(100.0 + rest_s + 0.001)
@@ -41,6 +42,6 @@ def test_looks_are_frequent_again_once_nobody_else_is_told() -> None:
     pace = Pace()
     pace.met_others(99.0)
 
-    pace.looked(100.001, 100.021)
+    pace.looked(100.001, 100.021, tries=8)
 
     assert pace.is_due(101.002)
