@@ -47,6 +47,7 @@ def test_details_opened_change_nothing(page: Page, customer: Customer, shop_url:
 
     page.goto(customer.payment_url(reference))
     page.get_by_role("button", name="See details").click()
+    page.wait_for_url("**/details")
     page.reload()
 
     known = customer.inspect(reference)
