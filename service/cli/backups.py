@@ -77,9 +77,7 @@ def restore(
     if as_json:
         show_json({"database": str(target), "leftToRead": left})
     else:
-        print(
-            f"{target} is restored. Payments to be read at Vipps, before anything is sent: {left}."
-        )
+        print(f"{target} is restored. Left to read at Vipps, before anything is sent: {left}.")
         print("Next: betalbar serve")
 
 

@@ -57,7 +57,8 @@ def start_payment(
 def adopt(book: Book, invoice: InvoiceRecord, reference: str, *, user_flow: str) -> PaymentRecord:
     """Take a payment into the chain that Vipps has and a restored database does not know.
 
-    What became of it a read tells. Until then it does not count as alive: one that it took the
+    What became of it a read tells; when it ends is not known, so the latest end that there can be
+    stands for it. Until then it does not count as alive: one that it took the
     place of may still seem to be."""
     claim_reference(book.session, invoice.msn, reference, invoice.id)
     payment = _new_payment(book, invoice, reference, user_flow)
