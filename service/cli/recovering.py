@@ -60,7 +60,8 @@ def _ended(context: Context, msn: str) -> list[Recovery]:
         ended = _chosen(recoveries(session), msn)
         for one in ended:
             end_recovery(session, one.msn)
-    for signal in (context.wake.commands, context.wake.events, context.wake.deliveries):
+    wake = context.wake
+    for signal in (wake.commands, wake.events, wake.deliveries, wake.invoices):
         signal.set()
     return ended
 
