@@ -43,7 +43,9 @@ from service.settings import Settings
 from service.staff.users import ensure_demo_user
 from service.stopping import told_at_stop
 from service.store.db import Database
+from service.store.home import has_moved
 from service.store.leases import database_time, end_leases_of_the_dead
+from service.store.recovery import begin_recovery
 from service.store.schema import migrate, require_current
 from service.traces import NoTraces, Traces
 from service.units import ensure_first_unit
@@ -67,8 +69,9 @@ def open_context(
 ) -> Context:
     """Open the database and its keys, and bring the first sales unit up to date.
 
-    SQLite is migrated; an older schema on PostgreSQL is refused. `key_file` is where the master
-    key is when none is set, unless beside the database.
+    SQLite is migrated; an older schema on PostgreSQL is refused; one that was read in from a dump
+    begins its recovery. `key_file` is where the master key is when none is set, unless beside the
+    database.
     Raises: SettingsInvalid, SchemaOutdated, SealBroken, DatabaseAway."""
     clock = clock or Clock()
     traces = _open_traces(settings)
@@ -88,6 +91,9 @@ def open_context(
         with database.transaction() as session:
             vault = open_vault(session, masters, now=clock.now())
             ensure_first_unit(session, settings, vault, now=clock.now())
+            if not database.is_sqlite and has_moved(session):
+                log.warning("restored_from_a_dump")
+                begin_recovery(session, now=clock.shared_now(session))
         unless_opened.pop_all()
     return Context(settings, database, vault, clock, Wake(), traces=traces)
 
@@ -158,7 +164,7 @@ async def working(
             end_leases_of_the_dead(context.database, now=context.clock.now())
             commands = CommandWorker(context, client, dice=SystemRandom())
             tasks["commands"] = asyncio.create_task(commands.run(stop))
-            tasks["recovery"] = asyncio.create_task(Recoverer(context).run(stop))
+            tasks["recovery"] = asyncio.create_task(Recoverer(context, client).run(stop))
             tasks["clockwork"] = asyncio.create_task(Attendant(context).run(stop))
             tasks["cleaning"] = asyncio.create_task(Cleaner(context).run(stop))
             keeper = RegistrationKeeper(context, client)

@@ -77,9 +77,7 @@ def restore(
     if as_json:
         show_json({"database": str(target), "leftToRead": left})
     else:
-        print(
-            f"{target} is restored. Payments to be read at Vipps, before anything is sent: {left}."
-        )
+        print(f"{target} is restored. Left to read at Vipps, before anything is sent: {left}.")
         print("Next: betalbar serve")
 
 
@@ -128,13 +126,13 @@ def _draft_of(file: Path) -> Iterator[Path]:
     it. What was left is removed; one that still wrote there ends without a file. Raises: Conflict,
     where the name is taken already."""
     draft = file.with_name(f"{file.name}.draft-{uuid4().hex[:8]}")
-    # SQLite would take a log that lies beside it for the new file's own.
-    for taken in _files_of(file):
-        if taken.exists():
-            raise Conflict("conflict", f"{taken} is there already, and is not written over")
     try:
         for left in file.parent.glob(f"{escape(file.name)}.draft-*"):
             left.unlink(missing_ok=True)
+        # SQLite would take a log that lies beside it for the new file's own.
+        for taken in _files_of(file):
+            if taken.exists():
+                raise Conflict("conflict", f"{taken} is there already, and is not written over")
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         yield draft
         _make_durable(draft)

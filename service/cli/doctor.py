@@ -198,7 +198,10 @@ def _unit(context: Context, session: Session, unit: SalesUnit) -> Iterator[Findi
     if (since := unit.recovering_since) is not None:
         left = next(one.left_to_read for one in recoveries(session) if one.msn == unit.msn)
         said = f"restored, recovering since {since:%Y-%m-%d %H:%M} UTC; left to read: {left}"
-        advice = "let the service run: it reads at Vipps, and sends nothing until it has"
+        advice = (
+            "let the service run, which reads at Vipps and sends nothing until it has; where that"
+            f" can't be any more: betalbar recover --without-vipps --msn {unit.msn}"
+        )
         yield Finding(name, False, said, advice)
     living = sa.select(sa.func.count()).where(
         col(ApiKey.msn) == unit.msn, col(ApiKey.revoked_at).is_(None)

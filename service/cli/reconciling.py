@@ -13,8 +13,9 @@ from service.cli.output import AsJson, opened, progress, show_json
 from service.commands.reconciling import Chosen, Report, choose
 from service.commands.reconciling import reconcile as read_all
 from service.context import Context
-from service.errors import NotFound
+from service.errors import NotFound, Recovering
 from service.logs import configure_logs
+from service.store.recovery import RECOVERING
 from service.vipps import VippsClient, new_http
 
 
@@ -33,9 +34,11 @@ def reconcile(
     Those are the live ones, those with money still reserved, and those paid within 14 days. A read
     takes the same path as a webhook and has the same effects; `serve` makes them by itself in the
     course of a day. Says what was healed, which payments' sums differ from Vipps's, and which could
-    not be read: then it ends with 1. Works beside a running service.
+    not be read: then it ends with 1. Works beside a running service; what is recovering is left to
+    that one.
     """
     with opened() as real:
+        _require_recovered(real, msn)
         context = with_business_time(real)
         _log_only_what_fails(context)
         chosen = choose(context, msn=msn, reference=reference, is_all=is_all)
@@ -48,6 +51,16 @@ def reconcile(
         print("\n".join(_lines(report)))
     if report.unread:
         raise typer.Exit(1)
+
+
+def _require_recovered(context: Context, msn: str) -> None:
+    """Check that no such sales unit is recovering: the service reads these, in its own order.
+
+    Raises: Recovering."""
+    with context.database.snapshot() as session:
+        recovering = set(session.scalars(RECOVERING))
+    if recovering and msn in ("", *recovering):
+        raise Recovering
 
 
 def _log_only_what_fails(context: Context) -> None:

@@ -24,12 +24,13 @@ def recover(
 ) -> None:
     """Begin the recovery of a restored database: read at Vipps first, and send nothing until then.
 
-    For a database that PostgreSQL's tools have restored, before anything serves from it; `betalbar
-    restore` does it by itself. The service then reads every payment that Vipps may have moved
-    since, and tells by /readyz and `betalbar doctor` how far it is; meanwhile it receives webhooks,
-    calls nothing else at Vipps, tells merchants nothing, and answers what they ask of invoices with
-    503 `recovering`. Begun again, all is read again. With --without-vipps the recovery ends as it
-    is: for a sales unit that can't be read any more.
+    For a PostgreSQL that was brought back from a base backup, before anything serves from it; of a
+    dump that was read in, and of `betalbar restore`, it begins by itself. The service then reads
+    every payment that Vipps may have moved since, and tells by /readyz and `betalbar doctor` how
+    far it is; meanwhile it receives webhooks, calls nothing else at Vipps, tells merchants nothing,
+    and answers what they ask of invoices with 503 `recovering`. Begun again, all is read again.
+    With --without-vipps the recovery ends as it is: where nothing was lost, or for a sales unit
+    that can't be read any more.
     """
     with opened() as context:
         found = _ended(context, msn) if is_offline else _begun(context, msn)
@@ -59,7 +60,8 @@ def _ended(context: Context, msn: str) -> list[Recovery]:
         ended = _chosen(recoveries(session), msn)
         for one in ended:
             end_recovery(session, one.msn)
-    for signal in (context.wake.commands, context.wake.events, context.wake.deliveries):
+    wake = context.wake
+    for signal in (wake.commands, wake.events, wake.deliveries, wake.invoices):
         signal.set()
     return ended
 

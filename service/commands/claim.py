@@ -134,8 +134,7 @@ def _due(session: Session, now: datetime, *, later: datetime, limit: int) -> sa.
             sa.or_(command.next_attempt_at <= now, command.status == CommandStatus.WAITING),
             sa.or_(unit.held_until.is_(None), unit.held_until <= now),
             unit.vipps_keys.is_not(None),
-            # A restored database does not know yet what was done already: it only asks.
-            sa.or_(unit.recovering_since.is_(None), command.kind == CommandKind.READ_PAYMENT),
+            sa.or_(unit.recovering_since.is_(None), _is_first_to_read()),
             ~_has_one_before(),
             _calls_so_far(now) < _calls_max(),
         )
@@ -145,6 +144,22 @@ def _due(session: Session, now: datetime, *, later: datetime, limit: int) -> sa.
     if session.get_bind().dialect.name == "sqlite":
         return statement  # BEGIN IMMEDIATE has kept every other claimer out
     return statement.with_for_update(skip_locked=True, of=table_of(Command))
+
+
+def _is_first_to_read() -> sa.ColumnElement[bool]:
+    """Tell what goes to Vipps of a restored sales unit, which does not know what was done already.
+
+    Reads alone; of an invoice none before its payments are known (see `seeking`), and then in the
+    chain's own order: of two payments of which we know neither's end, one could seem to live."""
+    command, payment, unread = table_of(Command).c, table_of(Payment).c, table_of(Unread).c
+    before = table_of(Payment).alias("payment_before").c
+    is_unsought = sa.exists().where(unread.id == command.invoice_id)
+    has_one_before = sa.exists().where(
+        before.invoice_id == command.invoice_id,
+        before.attempt < payment.attempt,
+        before.id == unread.id,
+    )
+    return sa.and_(command.kind == CommandKind.READ_PAYMENT, ~is_unsought, ~has_one_before)
 
 
 def _has_one_before() -> sa.Exists:

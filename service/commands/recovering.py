@@ -15,6 +15,7 @@ import structlog
 from anyio import to_thread
 from sqlmodel import Session
 
+from service.commands.seeking import Seeker
 from service.context import Context
 from service.errors import DatabaseAway
 from service.kinds import CommandKind
@@ -22,6 +23,7 @@ from service.ledger.book import Book, write
 from service.store.inserts import table_of
 from service.store.recovery import end_recovery_if_read
 from service.store.tables import OPEN_STATUSES, Command, CommandStatus, Payment, SalesUnit, Unread
+from service.vipps import VippsClient
 from service.wake import is_set_within, rest
 
 # So many reads wait at a time: their invoices are locked while they are planned.
@@ -37,9 +39,10 @@ log = structlog.get_logger(__name__)
 class Recoverer:
     """Brings each recovering sales unit to its end, until it is told to stop."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, client: VippsClient) -> None:
         """Keep what is needed; nothing is looked at yet."""
         self._context = context
+        self._seeker = Seeker(context, client)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -47,19 +50,20 @@ class Recoverer:
         listener = wake.recovery.listen()
         try:
             while not stop.is_set():
-                if await to_thread.run_sync(self.look):
+                if await self.look():
                     await is_set_within(stop, PAUSE_S)
                 else:
                     await rest(listener.wait, wake, stop=stop, due_in_s=lambda: inf)
         finally:
             listener.close()
 
-    def look(self) -> bool:
-        """Ask for the next reads of each sales unit, or end; True where any is recovering."""
+    async def look(self) -> bool:
+        """Seek and ask for what comes next, of each sales unit; True where any is recovering."""
         try:
-            recovering = self._recovering()
+            recovering = await to_thread.run_sync(self._recovering)
             for msn, since in recovering:
-                self._go_on(msn, since)
+                await self._seeker.seek(msn)
+                await to_thread.run_sync(self._go_on, msn, since)
         except DatabaseAway:
             log.warning("not_recovered", reason="DatabaseAway")
         except Exception:

@@ -1,6 +1,8 @@
 """The next payment of an invoice's chain: its reference, its life, its request to Vipps."""
 
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -33,7 +35,7 @@ def start_payment(
     Raises: Conflict, where the invoice can't be paid in time or the person not be asked."""
     if invoice.payable_until <= book.now:
         raise Conflict("payable_until_passed", "payableUntil has passed; name a new one")
-    payment = _new_payment(book, invoice, user_flow)
+    payment = _new_payment(book, invoice, _next_reference(book, invoice), user_flow)
     person = people.to_ask(book, invoice, user_flow)
     if user_flow == "WEB_REDIRECT" and person is None:
         payment.sharing = invoice.sharing  # nobody is asked for a number that may be used already
@@ -49,6 +51,19 @@ def start_payment(
         box=person.box if person else None,
         act_id=act_id,
     )
+    return payment
+
+
+def adopt(book: Book, invoice: InvoiceRecord, reference: str, *, user_flow: str) -> PaymentRecord:
+    """Take a payment into the chain that Vipps has and a restored database does not know.
+
+    What became of it a read tells; when it ends is not known, so the latest end that there can be
+    stands for it. Until then it does not count as alive: one that it took the
+    place of may still seem to be."""
+    claim_reference(book.session, invoice.msn, reference, invoice.id)
+    payment = _new_payment(book, invoice, reference, user_flow)
+    payment.state = PaymentState.REFUSED
+    book.add_payment(invoice, payment)
     return payment
 
 
@@ -93,7 +108,9 @@ def claim_reference(session: Session, msn: str, reference: str, invoice_id: str)
     return session.execute(owner).scalar() == invoice_id
 
 
-def _new_payment(book: Book, invoice: InvoiceRecord, user_flow: str) -> PaymentRecord:
+def _new_payment(
+    book: Book, invoice: InvoiceRecord, reference: str, user_flow: str
+) -> PaymentRecord:
     attempt = len(book.payments(invoice)) + 1
     expires_at = expires_at_if_made_now(book, invoice, user_flow)
     return PaymentRecord(
@@ -101,7 +118,7 @@ def _new_payment(book: Book, invoice: InvoiceRecord, user_flow: str) -> PaymentR
         msn=invoice.msn,
         invoice_id=invoice.id,
         attempt=attempt,
-        reference=_next_reference(book, invoice, attempt),
+        reference=reference,
         user_flow=user_flow,
         state=PaymentState.REQUESTED,
         expires_at=expires_at,
@@ -125,19 +142,26 @@ def _takes_the_apps_place(book: Book, invoice: InvoiceRecord) -> bool:
     return last.user_flow == "PUSH_MESSAGE" or last.then_ask
 
 
-def _next_reference(book: Book, invoice: InvoiceRecord, attempt: int) -> str:
-    """Return the invoice's own reference, then `-2`, `-3`, …, skipping taken ones."""
+def names_to_come(reference: str, used: Collection[str]) -> Iterator[str]:
+    """Yield the names that an invoice's next payments would have, without end.
+
+    The invoice's own reference, then `-2`, `-3`, … (contract, section 2)."""
+    if reference not in used:
+        yield reference
+    for number in count(max(len(used) + 1, 2)):
+        name = f"{reference}-{number}"
+        if name not in used:
+            yield name
+
+
+def _next_reference(book: Book, invoice: InvoiceRecord) -> str:
+    """Return the first of these names that no other invoice has taken."""
     used = {payment.reference for payment in book.payments(invoice)}
-    if invoice.reference not in used:
-        return invoice.reference
-    number = attempt
-    while True:
-        reference = f"{invoice.reference}-{number}"
-        if reference not in used and claim_reference(
-            book.session, invoice.msn, reference, invoice.id
-        ):
-            return reference
-        number += 1
+    return next(
+        name
+        for name in names_to_come(invoice.reference, used)
+        if claim_reference(book.session, invoice.msn, name, invoice.id)
+    )
 
 
 def _request(

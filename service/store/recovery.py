@@ -14,14 +14,20 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from service.store.inserts import table_of
-from service.store.tables import Payment, SalesUnit, Unread
-from statemachine import PaymentState
+from service.store.tables import Invoice, Payment, SalesUnit, Unread
+from statemachine import PaymentState, State
 
-_unit, _unread, _payment = table_of(SalesUnit), table_of(Unread), table_of(Payment)
+_unit, _unread = table_of(SalesUnit), table_of(Unread)
+_invoice, _payment = table_of(Invoice), table_of(Payment)
 
 # To stand in `msn NOT IN (…)`.
 RECOVERING = sa.select(_unit.c.msn).where(_unit.c.recovering_since.is_not(None))
 
+# Payable, or to be reopened: only these get another payment.
+_GOES_ON = (
+    *(state for state in State if state.is_payable),
+    *(State.ABORTED, State.EXPIRED, State.FAILED),
+)
 # Vipps changes nothing of these any more.
 _ENDED = (
     PaymentState.ABORTED,
@@ -42,13 +48,27 @@ class Recovery:
 
 def begin_recovery(session: Session, *, now: datetime, msn: str = "") -> None:
     """Put a sales unit, or every one, into recovery: all that may have changed is to be read."""
-    unit = [_unit.c.msn == msn] if msn else []
-    session.execute(sa.update(_unit).where(*unit).values(recovering_since=now))
-    session.execute(sa.delete(_unread).where(*([_unread.c.msn == msn] if msn else [])))
-    payments = sa.select(_payment.c.id, _payment.c.msn).where(
-        *([_payment.c.msn == msn] if msn else []), _may_have_changed()
-    )
-    session.execute(sa.insert(_unread).from_select(["id", "msn"], payments))
+
+    def of(table: sa.Table) -> sa.ColumnElement[bool]:
+        return table.c.msn == msn if msn else sa.true()
+
+    if session.get_bind().dialect.name != "sqlite":
+        # Years of payments take longer than a request may.
+        session.execute(sa.text("SET LOCAL statement_timeout = 0"))
+    session.execute(sa.update(_unit).where(of(_unit)).values(recovering_since=now))
+    session.execute(sa.delete(_unread).where(of(_unread)))
+    column = _payment.c
+    payments = sa.select(column.id, column.msn).where(of(_payment), _may_have_changed())
+    # Whose next payment may have been made since: it has to be looked for.
+    column = _invoice.c
+    invoices = sa.select(column.id, column.msn).where(of(_invoice), column.state.in_(_GOES_ON))
+    for to_read in (payments, invoices):
+        session.execute(sa.insert(_unread).from_select(["id", "msn"], to_read))
+
+
+def add_unread(session: Session, key: str, msn: str) -> None:
+    """Have one more read before the recovery ends."""
+    session.execute(sa.insert(_unread).values(id=key, msn=msn))
 
 
 def _may_have_changed() -> sa.ColumnElement[bool]:

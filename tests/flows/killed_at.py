@@ -10,6 +10,7 @@ dies the first time that what passes there has all the words in it.
 import inspect
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from service.store.tables import Act, StoredVippsEvent, Transition
 
 # Under this name a connection remembers that its transaction is the one.
 _MARK = "killed_at"
+# Far fewer than SQLite needs for a copy of our tables, of which some are written by then.
+_INSTRUCTIONS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,29 @@ def once_sent(doom: Doom) -> None:
     aiohttp.ClientResponse.start = start  # type: ignore[method-assign]
 
 
+def before_statement(doom: Doom) -> None:
+    """Die before a statement is sent to the database, or before its COMMIT."""
+    sa.event.listen(
+        Engine, "before_cursor_execute", lambda _, __, statement, *___: doom.strike(statement)
+    )
+    sa.event.listen(Engine, "commit", lambda _: doom.strike("COMMIT"))
+
+
+def in_a_copy(doom: Doom) -> None:
+    """Die while a file is being copied, before the copy has its name, or once it has."""
+    real = sqlite3.connect
+
+    def connect(database: Any, **how: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = real(database, **how)
+        if "mode=ro" in str(database) and doom.is_due("copying"):
+            connection.set_progress_handler(die, _INSTRUCTIONS)
+        return connection
+
+    vars(sqlite3)["connect"] = connect
+    before(os, "link", lambda *_: "naming")(doom)
+    after(os, "link", lambda *_: "named")(doom)
+
+
 def _body(request: Any, *_: object, **__: object) -> object:
     return request.body
 
@@ -192,6 +218,8 @@ POINTS: Mapping[str, Arm] = {
     "K9": once_sent,
     "K10": after(worker, "run", _command),
     "K12": after(deliverer, "post_signed", _letter),
+    "K13": before_statement,
+    "K16": in_a_copy,
 }
 
 

@@ -24,7 +24,7 @@ from service.store.tables.outgoing import (
     Subscription,
 )
 from service.store.tables.people import Customer, Withdrawal
-from service.store.tables.recovery import Unread
+from service.store.tables.recovery import Home, Unread
 from service.store.tables.requests import StoredAnswer
 from service.store.tables.staff import RefundRequest, StaffAct, StaffSession, StaffUnit, StaffUser
 from service.store.tables.units import ApiKey, DataKey, Registration, SalesUnit
@@ -48,6 +48,7 @@ __all__ = [
     "Event",
     "Fanout",
     "Feed",
+    "Home",
     "Invoice",
     "InvoiceRecord",
     "LetGo",

@@ -3,6 +3,14 @@
 from sqlmodel import Field, SQLModel
 
 
+class Home(SQLModel, table=True):
+    """Where PostgreSQL has this database, in one row: a dump that was read in knows another one."""
+
+    __tablename__ = "home"
+
+    place: str = Field(primary_key=True)
+
+
 class Unread(SQLModel, table=True):
     """Something that may have changed at Vipps since the backup, and was not read there yet.
 
@@ -10,5 +18,6 @@ class Unread(SQLModel, table=True):
 
     __tablename__ = "unread"
 
-    id: str = Field(primary_key=True)  # of a payment
+    # A payment's; or an invoice's, of which there may be a payment that nobody knows.
+    id: str = Field(primary_key=True)
     msn: str = Field(foreign_key="sales_unit.msn", index=True)

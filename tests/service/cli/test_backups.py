@@ -28,14 +28,16 @@ def test_backup_is_one_private_file_that_restores_what_was_there(
     ended = betalbar("restore", str(copied), "--json")
     doctor = json.loads(betalbar("doctor", "--json").out)["findings"]
     again = json.loads(betalbar("recover", "--json").out)["items"]
+    reconciled = betalbar("reconcile")
     given_up = betalbar("recover", "--without-vipps")
     listed = json.loads(betalbar("invoices", "list", "--json").out)["items"]
 
     assert (ended.code, stat.S_IMODE(copied.stat().st_mode)) == (0, 0o600)
     assert [invoice["reference"] for invoice in listed] == ["in-the-backup"]
-    assert json.loads(ended.out)["leftToRead"] == 1
-    assert [one["is_well"] for one in doctor if "left to read: 1" in one["detail"]] == [False]
-    assert [one["leftToRead"] for one in again] == [1]
+    assert json.loads(ended.out)["leftToRead"] == 2  # the payment, and whether there is another
+    assert [one["is_well"] for one in doctor if "left to read: 2" in one["detail"]] == [False]
+    assert [one["leftToRead"] for one in again] == [2]
+    assert (reconciled.code, "restored from a backup" in reconciled.err) == (1, True)
     assert "was not read" in given_up.out
     assert "Nothing is recovering" in betalbar("recover", "--without-vipps").out
     assert betalbar("audit", "verify").code == 0

@@ -10,7 +10,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Recovery: since when a sales unit is in it, and what it still has to read at Vipps."""
+    """Recovery: since when a sales unit is in it, and what it still has to read at Vipps.
+
+    And where PostgreSQL has the database, which is noted at the first start."""
     op.add_column(
         "sales_unit", sa.Column("recovering_since", sa.DateTime(timezone=True), nullable=True)
     )
@@ -21,6 +23,11 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("recovering_since IS NOT NULL"),
         postgresql_where=sa.text("recovering_since IS NOT NULL"),
+    )
+    op.create_table(
+        "home",
+        sa.Column("place", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("place", name=op.f("pk_home")),
     )
     op.create_table(
         "unread",
