@@ -21,6 +21,9 @@ from service.errors import SettingsInvalid
 
 _PREFIX = "BETALBAR_"
 
+# 128 bits at least, in hexadecimal: it is stored as a plain hash, so it must not be guessable.
+API_KEY_LENGTH_MIN = 32
+
 Source = PydanticBaseSettingsSource
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -110,7 +113,8 @@ class Settings(BaseSettings):
     currency: Literal["NOK", "DKK", "EUR"] = "NOK"
     """`NOK`, `DKK` or `EUR`; it also says the time zone."""
     api_key: str = Field(default="", repr=False)
-    """An API key for the first sales unit, for containers; else `betalbar keys create`."""
+    """An API key for the first sales unit, for containers; else `betalbar keys create`. With a
+    real Vipps of 32 characters at least, such as `openssl rand -hex 32` makes."""
     master_keys: str = Field(default="", repr=False)
     """32-byte keys in URL-safe base64, newest first, comma-separated; empty: one is made beside
     the database (mode 0600), never with a real Vipps."""
@@ -230,13 +234,7 @@ class Settings(BaseSettings):
             raise ValueError("BETALBAR_DATABASE_DIRECT_URL is for PostgreSQL behind PgBouncer")
         self._require_kept_long_enough()
         if self.is_vipps_real:
-            if not self.base_url.startswith("https://"):
-                raise ValueError("BETALBAR_PUBLIC_URL must be https with a real Vipps")
-            needed = ("client_id", "client_secret", "subscription_key", "msn")
-            missing = [n for n in needed if not getattr(self, f"vipps_{n}")]
-            if 0 < len(missing) < len(needed):
-                names = ", ".join(f"BETALBAR_VIPPS_{n.upper()}" for n in missing)
-                raise ValueError(f"{names} must be set too")
+            self._require_fit_for_a_real_vipps()
         return self
 
     def _require_kept_long_enough(self) -> None:
@@ -254,6 +252,20 @@ class Settings(BaseSettings):
                     else (f", or {ARCHIVED_DAYS_MIN} with BETALBAR_ARCHIVE_FOLDER")
                 )
                 raise ValueError(f"BETALBAR_{name}_KEPT_DAYS must be at least {days_min}{needs}")
+
+    def _require_fit_for_a_real_vipps(self) -> None:
+        if not self.base_url.startswith("https://"):
+            raise ValueError("BETALBAR_PUBLIC_URL must be https with a real Vipps")
+        needed = ("client_id", "client_secret", "subscription_key", "msn")
+        missing = [n for n in needed if not getattr(self, f"vipps_{n}")]
+        if 0 < len(missing) < len(needed):
+            names = ", ".join(f"BETALBAR_VIPPS_{n.upper()}" for n in missing)
+            raise ValueError(f"{names} must be set too")
+        if 0 < len(self.api_key) < API_KEY_LENGTH_MIN:
+            raise ValueError(
+                f"BETALBAR_API_KEY has {API_KEY_LENGTH_MIN} characters at least with a real Vipps:"
+                " `openssl rand -hex 32` makes one that nobody guesses"
+            )
 
     @property
     def has_built_in_sandbox(self) -> bool:

@@ -232,6 +232,10 @@ def _introduce(context: Context) -> None:
     print("\n".join(lines), flush=True)
 
 
+# A browser that was here once comes by https only, for so long.
+_HTTPS_ONLY = [("Strict-Transport-Security", f"max-age={365 * 86_400}")]
+
+
 def front_door(app: Any, settings: Settings, *, workers: int = 1) -> uvicorn.Config:
     """Return how the service is served to the outside; `app` may be the name of a factory."""
     limits = Limits(
@@ -241,7 +245,10 @@ def front_door(app: Any, settings: Settings, *, workers: int = 1) -> uvicorn.Con
     )
     # Uvicorn calls it as it would the class.
     protocol = cast(type[asyncio.Protocol], FrontDoor(limits))
-    return _config(app, protocol, workers=workers, proxies=settings.trusted_proxies)
+    config = _config(app, protocol, workers=workers, proxies=settings.trusted_proxies)
+    if settings.base_url.startswith("https://"):
+        config.headers += _HTTPS_ONLY
+    return config
 
 
 def _config(

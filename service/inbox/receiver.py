@@ -89,7 +89,8 @@ class Receiver:
             return 413
         except (DatabaseAway, Overloaded, NotStored) as error:
             reason = type(error).__name__
-            log.warning("webhook_not_stored", sales_unit=msn, reason=reason)
+            known = self._registrations.known_as(msn)
+            log.warning("webhook_not_stored", sales_unit=known, reason=reason)
             self._context.observed.webhook_not_stored(reason)
             return 503
         self.outcomes[outcome] += 1
@@ -117,7 +118,8 @@ class Receiver:
         except VerificationError as error:
             reason = type(error).__name__
             self.refused[reason] += 1
-            log.warning("webhook_refused", sales_unit=msn[:10], reason=reason)
+            known = self._registrations.known_as(msn)
+            log.warning("webhook_refused", sales_unit=known, reason=reason)
             now = self._context.clock.now()
             self._refusals.note(Refused(msn, now, reason, _seen(scope), scope["headers"], body))
             return False

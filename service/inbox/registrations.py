@@ -54,6 +54,12 @@ class Registrations:
             await self._read_unless_newer_than(_FRESH)
         return self._by_msn.get(msn, ())
 
+    def known_as(self, msn: str) -> str:
+        """Return the sales unit's name for the log; "unknown" for what only a stranger has said.
+
+        Whatever stands in the address, such as somebody's phone number, must not (I11)."""
+        return msn if msn in self._by_msn else "unknown"
+
     async def read_again(self) -> bool:
         """Read them anew after a mismatch, a moment after the last time; False under a flood.
 

@@ -36,6 +36,12 @@ class Forked:
         self._process = _CONTEXT.Process(target=_run, args=told, daemon=True)
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        """Return the number of the process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
     def poll(self) -> int | None:
         """Return the exit code, None while it runs."""
         return self._process.exitcode

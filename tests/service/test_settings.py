@@ -162,6 +162,16 @@ def test_real_vipps_needs_https_and_whole_keys() -> None:
     assert load_settings(REAL).is_vipps_real
 
 
+def test_api_key_that_can_be_guessed_is_refused_where_money_is_real() -> None:
+    """Beside a real Vipps a short key is no key; on my own machine any word will do."""
+    with pytest.raises(SettingsInvalid, match="BETALBAR_API_KEY has 32 characters") as refused:
+        load_settings({**REAL, "BETALBAR_API_KEY": "k" * 31})
+
+    assert "kkk" not in str(refused.value)
+    assert load_settings({**REAL, "BETALBAR_API_KEY": "k" * 32}).api_key == "k" * 32
+    assert load_settings({"BETALBAR_API_KEY": "k"}).api_key == "k"
+
+
 @pytest.mark.parametrize(
     ("url", "is_real", "is_production"),
     [

@@ -33,6 +33,22 @@ async def test_forwarded_address_is_believed_from_trusted_proxies_only(who: str)
     assert b"server:" not in said.lower()
 
 
+@pytest.mark.parametrize(
+    ("url", "is_said"), [("https://pay.example.com", True), ("http://127.0.0.1:8080", False)]
+)
+async def test_browsers_of_an_https_address_come_by_https_alone(url: str, is_said: bool) -> None:
+    """Who opened my page once is never again sent in clear to who sits between."""
+    app = House()
+    config = front_door(app, load_settings({"BETALBAR_PUBLIC_URL": url}))
+    asked = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+    async with served(app, config), await knock(app, asked) as hand:
+        said = (await hand.rest()).lower()
+
+    assert said.startswith(b"http/1.1 200 ")
+    assert (b"strict-transport-security: max-age=31536000\r\n" in said) is is_said
+
+
 async def test_connections_have_the_numbers_that_are_set() -> None:
     """An operator says how many connections there may be, in all and of one address."""
     app = House()
