@@ -42,6 +42,7 @@ BESIDE_A_SERVICE = {
     "how-to/backup.md": ["is sound"],
     "how-to/rotation.md": ["has a new secret", '"secret":"whsec_', "BI, until summer"],
     "how-to/receiver.md": ["receiver-0001: pushed", '"secret":"whsec_'],
+    "how-to/retention.md": ["ended deliveries 30 0", "events of the feed 400 0"],
     "how-to/erasure.md": ["before-erasure: pushed", '"reference":"before-erasure"'],
 }
 # Pages that start what they need on a PostgreSQL of their own.

@@ -90,8 +90,8 @@ def _verify_file(file: Path, public_key: str, as_json: bool) -> None:
         raise
     if as_json:
         shown = {"reference": verified.reference, "transitions": verified.transitions}
-        shown["noLongerKept"] = verified.gone
-        show_json({"isWhole": True, **shown, "publicKey": verified.public_key})
+        gone = {"noLongerKept": verified.gone} if verified.gone else {}
+        show_json({"isWhole": True, **shown, **gone, "publicKey": verified.public_key})
         return
     print(f"{verified.reference}: {verified.transitions} transitions, whole and as signed.")
     if verified.gone:

@@ -71,7 +71,12 @@ app.command(epilog=examples("betalbar sandbox --port 8090 --file sandbox.db"))(s
 app.command(epilog=examples("betalbar doctor", "betalbar doctor --bundle betalbar.json"))(
     doctor.doctor
 )
-app.command(epilog=examples("betalbar retention"))(retention.retention)
+app.command(
+    epilog=examples(
+        "betalbar retention",
+        "betalbar retention --read archive/betalbar-2026-11-27-0f3a9c51.jsonl",
+    )
+)(retention.retention)
 app.add_typer(keys.app, name="keys")
 app.add_typer(sales_units.app, name="sales-units")
 app.add_typer(users.app, name="users")

@@ -1,11 +1,25 @@
 """`betalbar retention`: lets go, now, of what has been kept long enough."""
 
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from service.audit.archived import read_archive
 from service.cli.output import AsJson, opened, progress, show_rows
 from service.clockwork.cleaning import clean_all
+from service.errors import FieldError, InvalidInput
 from service.keeping.kinds import archive_of, what_is_kept
 
 
-def retention(as_json: AsJson = False) -> None:
+def retention(
+    read: Annotated[
+        Path | None,
+        typer.Option(help="Print a file of the archive, opened, and delete nothing."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Delete what has been kept long enough, in small commits beside a running service.
 
     `serve` and `worker` do it by themselves, a little at a time; this does all of it now, and says
@@ -16,6 +30,9 @@ def retention(as_json: AsJson = False) -> None:
     BETALBAR_ARCHIVE_FOLDER first. Invoices, their history, and what Vipps's events said and came to
     are the books: they stay. A person is erased by DELETE /v1/customers/ID.
     """
+    if read is not None:
+        _print_archived(read)
+        return
     rows = []
     with opened() as context, progress() as bar:
         archive = archive_of(context)
@@ -27,3 +44,15 @@ def retention(as_json: AsJson = False) -> None:
                 bar.update(task, completed=count)
             rows.append({"what": kept.name, "keptDays": kept.kept_for.days, "deleted": count})
     show_rows(rows, as_json=as_json, empty="")
+
+
+def _print_archived(file: Path) -> None:
+    """Print each row as a line of JSON, phone numbers masked."""
+    try:
+        lines = file.open("rb")
+    except OSError as error:
+        reason = (error.strerror or "can't be read").lower()
+        raise InvalidInput(FieldError("--read", f"{file}: {reason}")) from error
+    with lines, opened() as context, context.database.snapshot() as session:
+        for row in read_archive(session, context.vault, lines):
+            print(orjson.dumps(row).decode())

@@ -1,9 +1,6 @@
 """What a delivery costs is what is pending, however much was delivered before."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +10,7 @@ from service.outbox.fanout import fan_out
 from service.outbox.rows import DELIVERY, SUBSCRIPTION
 from service.outbox.settling import give_back, settle
 from service.store.db import Database
+from tests.plans import plan_of, statements
 from tests.service.outbox.builders import ACCEPTED, BUSY, NOW, Shop, a_shop, sent
 
 # A row or an entry of an index after the other, of a table that grows.
@@ -21,8 +19,6 @@ _READS_ALL = re.compile(
     r"|Seq Scan on (delivery|event|attempt)"
 )
 
-Statement = tuple[str, Any]
-
 
 def test_delivering_beside_finished_rows_reads_no_whole_table(database: Database) -> None:
     """Years of delivered events, and a thousand who are dead, do not slow down the next one."""
@@ -30,7 +26,7 @@ def test_delivering_beside_finished_rows_reads_no_whole_table(database: Database
     _fill(shop, pending=50, delivered=2_000)
     shop.tell_many("inv_1", "inv_2")
 
-    with _statements(database) as ran, database.transaction() as session:
+    with statements(database) as ran, database.transaction() as session:
         fan_out(session, now=NOW, limit=10)
         claimed = claim(session, now=NOW, lease_s=60, room=Room(10, 10))
         give_back(session, claimed[:2], now=NOW)
@@ -41,7 +37,7 @@ def test_delivering_beside_finished_rows_reads_no_whole_table(database: Database
         ]
         settle(session, shop.vault, answers, now=NOW)
 
-    plans = {statement: _plan(database, statement, given) for statement, given in ran}
+    plans = {statement: plan_of(database, statement, given) for statement, given in ran}
     reading = {statement: plan for statement, plan in plans.items() if _READS_ALL.search(plan)}
     assert taken
     assert refused
@@ -57,32 +53,14 @@ def test_claim_finds_who_is_well_and_who_is_not_each_in_an_index_of_its_own(
     """The next of the healthy is found without reading past those who are not."""
     a_shop(database)
 
-    with _statements(database) as ran, database.transaction() as session:
+    with statements(database) as ran, database.transaction() as session:
         claim(session, now=NOW, lease_s=60, room=Room(10, 10))
 
-    plans = [_plan(database, *each) for each in ran if "FROM subscription" in each[0]]
+    plans = [plan_of(database, *each) for each in ran if "FROM subscription" in each[0]]
     assert [re.findall(r"USING INDEX (\w+)", plan)[0] for plan in plans] == [
         "ix_subscription_sound",
         "ix_subscription_troubled",
     ]
-
-
-@contextmanager
-def _statements(database: Database) -> Iterator[Sequence[Statement]]:
-    """Note every statement, each once."""
-    ran: dict[str, Any] = {}
-
-    def note(_c: Any, _cursor: Any, statement: str, given: Any, _context: Any, many: bool) -> None:
-        if statement.startswith(("SELECT", "UPDATE")):
-            ran[statement] = given[0] if many else given
-
-    statements: list[Statement] = []
-    sa.event.listen(database._writer, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        sa.event.remove(database._writer, "before_cursor_execute", note)
-        statements += ran.items()
 
 
 def _fill(shop: Shop, *, pending: int, delivered: int) -> None:
@@ -108,13 +86,3 @@ def _fill(shop: Shop, *, pending: int, delivered: int) -> None:
         session.execute(
             sa.update(SUBSCRIPTION).where(SUBSCRIPTION.c.id.in_(others)).values(failures=1)
         )
-
-
-def _plan(database: Database, statement: str, given: Any) -> str:
-    """Return how the database does it; PostgreSQL reads a small table whole if it is let."""
-    explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
-    with database.transaction() as session:
-        if not database.is_sqlite:
-            session.execute(sa.text("SET LOCAL enable_seqscan = off"))
-        rows = session.connection().exec_driver_sql(explain + statement, given).all()
-    return "\n".join(str(row[-1]) for row in rows)
