@@ -272,7 +272,8 @@ def _quoted(name: str) -> str:
 def _inserted(table: sa.Table, names: _Names, conversions: _Conversions) -> tuple[_Names, _Cells]:
     """Return the columns to write, and what makes their cells of a row that has these names."""
     defaults = _defaults(table, names)
-    given, rest = _cells(table, names, conversions), tuple(defaults.values())
+    given = _cells(table, names, conversions)
+    rest = _cells(table, tuple(defaults), conversions)(defaults)
     return (*names, *defaults), lambda row: (*given(row), *rest)
 
 

@@ -64,7 +64,7 @@ class Disk:
     name = f"raw driver, groups of {GROUP}"
 
     def __init__(
-        self, pile: Pile, database_cpu_s: Callable[[], float], *, expected_per_s: float = 10_000.0
+        self, pile: Pile, database_cpu_s: Callable[[], float], *, expected_per_s: float = 2_500.0
     ) -> None:
         """Keep the rows that the ledger writes for one webhook as a model."""
         self._pile = pile
