@@ -1,7 +1,6 @@
 """A sales unit full of marks, and the search for them in what another one is shown (I10, T34)."""
 
-import base64
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -19,6 +18,7 @@ from service.outbox.settling import Sent, settle
 from service.store.db import Database
 from tests.builders import VippsPayment, received
 from tests.service.api.shop import MSN, Shop
+from tests.spellings import spellings
 
 # Both sales units have an invoice of this name: a reference is one sales unit's own.
 TWIN = "in-both-2026-01"
@@ -80,17 +80,7 @@ class Planted:
 
 @cache
 def _spellings(mark: str) -> tuple[bytes, ...]:
-    """Return how a mark could stand there: as it is, in hex, in base64 at any offset."""
-    return tuple(_spelled(mark.encode()))
-
-
-def _spelled(plain: bytes) -> Iterator[bytes]:
-    yield plain
-    yield plain.hex().encode()
-    for offset in range(3):
-        coded = base64.urlsafe_b64encode(b"\0" * offset + plain)
-        # The first and the last digits depend on what stands beside the mark.
-        yield coded[4 if offset else 0 : -4]
+    return tuple(spellings(mark))
 
 
 async def plant(shop: Shop) -> Planted:

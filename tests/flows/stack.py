@@ -11,7 +11,7 @@ from typing import Any
 
 from service.sandbox.registrations import EVENT_TYPES
 from tests.fake_merchant import FakeMerchant
-from tests.flows.client import Api, Json, Phone
+from tests.flows.client import Api, Json, Phone, an_invoice
 from tests.flows.front import Front
 from tests.flows.processes import (
     FORKED,
@@ -125,6 +125,14 @@ class Stack:
         written = [p for c in self.service for p in (c.stdout, c.stderr)]
         return b"".join(p.read_bytes() for p in written if p.exists())
 
+    def shown_in_logs(self) -> list[str]:
+        """Return which of the people and secrets of every test the service has written down."""
+        people = an_invoice("")["customer"].values()
+        master_keys = self.environment["BETALBAR_MASTER_KEYS"]
+        secrets = (API_KEY, CLIENT_SECRET, SUBSCRIPTION_KEY, master_keys)
+        written = self.output()
+        return [one for one in (*people, *secrets) if one.encode() in written]
+
     def close(self) -> None:
         """End and reap everything."""
         for child in [*self.service, self.sandbox]:
@@ -206,6 +214,7 @@ def running(
         for child in stack.service:
             child.wait_ready("/readyz")
         yield stack
+        assert stack.shown_in_logs() == []
     finally:
         stack.close()
 

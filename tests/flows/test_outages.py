@@ -66,6 +66,28 @@ def test_postgresql_away_gives_503_and_heals_without_loss(tmp_path: Path) -> Non
         assert not wrong, wrong[:20]
 
 
+def test_postgresql_that_hangs_is_answered_for_with_503_and_heals_without_loss(
+    tmp_path: Path,
+) -> None:
+    """F10: the database stands still in the middle of it all: no answer says what is not stored."""
+    with own_postgresql() as server, running(tmp_path, server.url, processes=2) as stack:
+        shop = stack.subscribe()
+        load = Load(stack.api, stack.phone, seed=2)
+        with load.at_work():
+            load.wait_for_more(10)
+            server.hang()
+            try:
+                eventually(lambda: readiness(stack) == [503, 503], what="not ready")
+            finally:
+                server.go_on()
+            eventually(lambda: readiness(stack) == [200, 200], what="ready again")
+            load.wait_for_more(5)
+
+        wrong = rest(stack) + load.failures + judge(stack, load, shop)
+
+        assert not wrong, wrong[:20]
+
+
 def readiness(stack: Stack) -> list[int]:
     """Return what each process says of itself."""
     return [HTTP.get(f"{child.url}/readyz").status_code for child in stack.service]
