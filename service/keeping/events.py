@@ -6,13 +6,14 @@ that is still owed to somebody) stays behind the beginning: evidence, and no par
 second look takes it when its time has come.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
 import sqlalchemy as sa
+from sqlmodel import Session
 
 from service.context import Context
 from service.keeping.archive import Archive
@@ -116,17 +117,16 @@ def _let_go(
 ) -> int:
     """Delete what may go of a stretch of a feed, which begins behind it from now on."""
     ids = [row.id for row in rows if row.may_go]
+    of_them = sa.select(_DELIVERY.c.id, _DELIVERY.c.event_id).where(_DELIVERY.c.event_id.in_(ids))
     with context.database.snapshot() as session:
         events = session.execute(sa.select(_EVENT).where(_EVENT.c.id.in_(ids))).all()
-        of_them = sa.select(_DELIVERY.c.id).where(_DELIVERY.c.event_id.in_(ids))
-        deliveries = session.scalars(of_them).all()
-    write_down(context, archive, deliveries)
+        deliveries = session.execute(of_them).all()
+    # An event has as many as there are subscribers: they go in pieces of their own.
+    for start in range(0, len(deliveries), AT_ONCE):
+        _let_go_of_deliveries(context, archive, deliveries[start : start + AT_ONCE], before)
     archive.keep("event", events)
     with context.database.transaction() as session:
-        still = sa.select(_EVENT.c.id).where(_EVENT.c.id.in_(ids), _may_go(before))
-        locked = session.scalars(still.with_for_update(skip_locked=True)).all()
-        of_locked = _DELIVERY.c.event_id.in_(locked)
-        delete_ended(session, sa.and_(_DELIVERY.c.id.in_(deliveries), of_locked))
+        locked = _locked(session, ids, before)
         # A delivery that is left is one that somebody asks for again just now.
         is_free = ~sa.exists().where(_DELIVERY.c.event_id == _EVENT.c.id)
         gone = session.execute(
@@ -138,3 +138,20 @@ def _let_go(
         last = max(told_at, default=None)
         note_gone(session, msn, position=rows[-1].position, told_at=last)
     return len(told_at)
+
+
+def _let_go_of_deliveries(
+    context: Context, archive: Archive, deliveries: Sequence[Row], before: datetime
+) -> None:
+    ids = [row.id for row in deliveries]
+    write_down(context, archive, ids)
+    with context.database.transaction() as session:
+        locked = _locked(session, {row.event_id for row in deliveries}, before)
+        of_locked = _DELIVERY.c.event_id.in_(locked)
+        delete_ended(session, sa.and_(_DELIVERY.c.id.in_(ids), of_locked))
+
+
+def _locked(session: Session, ids: Collection[str], before: datetime) -> Sequence[str]:
+    """Return which of these events may still go; nobody makes a delivery of them meanwhile."""
+    still = sa.select(_EVENT.c.id).where(_EVENT.c.id.in_(ids), _may_go(before))
+    return session.scalars(still.with_for_update(skip_locked=True)).all()

@@ -11,7 +11,7 @@ from sqlmodel import Session
 from service.store.inserts import table_of, upsert_into
 from service.store.tables import LetGo
 
-# A commit of some milliseconds, and a pause in which all others have the database: a log of
+# A short commit, and a pause in which all others have the database: a log of
 # millions is gone within the hour, and nobody has noticed.
 AT_ONCE = 500
 

@@ -65,7 +65,7 @@ _DAYS = st.lists(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(days=_DAYS)
 def test_what_is_left_is_what_should_be(sqlite_template: Path, days: list[Day]) -> None:
     """Exactly what is finished and old goes; a second run finds nothing; every chain is whole."""
