@@ -194,6 +194,25 @@ def test_events_go_from_the_feeds_beginning_and_what_is_unfinished_stays_behind_
     assert retain(desk) == NOTHING
 
 
+def test_event_goes_with_the_deliveries_of_all_its_subscribers(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deliveries that would stay for good go with what they delivered, however many they are."""
+    monkeypatch.setattr("service.keeping.events.AT_ONCE", 3)
+    desk = a_keeping_desk(database, tmp_path, DELIVERIES_KEPT_DAYS="0")
+    subscribe(desk)
+    subscribe(desk)
+    a_paid_invoice(desk, PAID)
+    taken = deliver(desk)
+    desk.later(days=91)
+
+    gone = retain(desk)
+
+    assert (taken, gone["events of the feed"]) == (8, 4)
+    assert [*desk.all(Event), *desk.all(Delivery), *desk.all(Attempt)] == []
+    assert len(archived(tmp_path, "delivery")) == 8
+
+
 def test_event_that_is_owed_or_not_yet_fanned_out_is_kept(
     database: Database, tmp_path: Path
 ) -> None:
