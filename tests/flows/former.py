@@ -63,8 +63,9 @@ def _reading(child: Child, code: Path) -> dict[str, str]:
 
 
 def _migrations(commit: str) -> list[str]:
-    listed = _git("ls-tree", "--name-only", commit, f"{_VERSIONS}/")
-    return [name for name in listed if not name.endswith("__init__.py")]
+    """Return each migration with the hash of its text: one that was changed is another."""
+    listed = _git("ls-tree", commit, f"{_VERSIONS}/")
+    return [line for line in listed if not line.endswith("__init__.py")]
 
 
 def _git(*words: str) -> list[str]:
