@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,10 +106,7 @@ class Stack:
 
     def run(self, *arguments: str) -> None:
         """Run a `betalbar` command to its end, which must be 0."""
-        child = self.betalbar(*arguments)
-        child.start()
-        assert child.process is not None
-        assert child.process.wait(_COMMAND_WITHIN_S) == 0, child.stderr.read_text()
+        run_to_its_end(self.betalbar(*arguments))
 
     def unheard(self, reference: str | None = None) -> list[Json]:
         """Return what happened at Vipps and was not acknowledged to it yet."""
@@ -139,6 +136,18 @@ class Stack:
             child.kill()
         for served in [self.front_served, *(shop.served for shop in self.shops)]:
             served.stop()
+
+
+def run_to_its_end(child: Child) -> None:
+    """Run a process to its end, which must be 0."""
+    child.start()
+    assert child.process is not None
+    assert child.process.wait(_COMMAND_WITHIN_S) == 0, child.stderr.read_text()
+
+
+def as_it_is(child: Child) -> Child:
+    """Return a process of this version."""
+    return child
 
 
 def environment_for(database_url: str, public_url: str, sandbox_url: str) -> dict[str, str]:
@@ -185,12 +194,14 @@ def running(
     *,
     processes: int = 1,
     by_commands: bool = False,
+    of_version: Callable[[Child], Child] = as_it_is,
     **settings: str,
 ) -> Iterator[Stack]:
     """Run a stack, registered at its sandbox, with nobody subscribed.
 
     `by_commands`: as an operator would, with `betalbar webhooks register` and the installed
-    command. Else the secret comes by a setting, and processes start in a moment."""
+    command. Else the secret comes by a setting, and processes start in a moment. `of_version`
+    makes another version's of each process of the service, and of its schema."""
     front = Front()
     front_served = Served(front)
     front_served.start()
@@ -200,13 +211,14 @@ def running(
     try:
         sandbox.start()
         sandbox.wait_ready("/sandbox/clock")
-        stack.run("migrate")
+        run_to_its_end(of_version(stack.betalbar("migrate")))
         if by_commands:
             stack.run("webhooks", "register")
         else:
             environment["BETALBAR_VIPPS_WEBHOOK_SECRET"] = _register(sandbox.url, front_served.url)
         stack.service += [
-            service_child(environment, folder, n, by_command=by_commands) for n in range(processes)
+            of_version(service_child(environment, folder, n, by_command=by_commands))
+            for n in range(processes)
         ]
         for child in stack.service:
             child.start()

@@ -15,7 +15,7 @@ from tests.flows.kills import judge, rest
 from tests.flows.load import Load
 from tests.flows.processes import eventually
 from tests.flows.stack import Shop
-from tests.flows.topology import Topology, topology
+from tests.flows.topology import UP_WITHIN_S, Topology, topology
 from tests.nginx import BINARY, MISSING
 
 # More often would measure the machine, not the proxy.
@@ -78,7 +78,7 @@ def test_replica_that_is_killed_under_load_is_not_missed(
             replica.kill()
             load.wait_for_more(3)
             replica.start()
-            replica.wait_ready("/readyz")
+            replica.wait_ready("/readyz", within_s=UP_WITHIN_S)
 
 
 def test_rolling_restart_under_load_is_not_noticed(running: tuple[Topology, Shop]) -> None:
@@ -89,7 +89,7 @@ def test_rolling_restart_under_load_is_not_noticed(running: tuple[Topology, Shop
             load.wait_for_more(3)
             assert child.stop() == 0
             child.start()
-            child.wait_ready("/readyz")
+            child.wait_ready("/readyz", within_s=UP_WITHIN_S)
 
 
 def test_proxy_that_is_reloaded_under_load_refuses_nobody(

@@ -25,6 +25,8 @@ from tests.nats_server import NatsServer
 from tests.nginx import BINARY, MISSING, Nginx
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+# Everything else on the machine may come first.
+UP_WITHIN_S = 300.0
 # Compose's services that are not ours come from these.
 FROM_PACKAGES = {"postgresql", "nats", "proxy"}
 REPLICAS = ("one", "two")
@@ -146,7 +148,7 @@ def _start(made: Topology) -> None:
     for child in made.service:
         child.start()
     for child in made.service:
-        child.wait_ready("/readyz")
+        child.wait_ready("/readyz", within_s=UP_WITHIN_S)
     made.proxy.start()
 
 
@@ -154,6 +156,7 @@ def main() -> None:
     """Run it until Ctrl-C, and say where it is."""
     if BINARY is None:
         raise SystemExit(MISSING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="topology-") as name, topology(Path(name)) as made:
         lines = [f"{child.name:8} {child.url}" for child in made.service]
         lines += [f"proxy    {made.proxy.url}", f"Vipps    {made.sandbox.url}/phone"]
@@ -161,7 +164,3 @@ def main() -> None:
         print("\n".join(lines), flush=True)
         with suppress(KeyboardInterrupt):
             signal.pause()
-
-
-if __name__ == "__main__":
-    main()
