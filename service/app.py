@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from random import SystemRandom
 
@@ -30,10 +28,11 @@ from service.commands.worker import CommandWorker
 from service.console import Console, Outside
 from service.context import Context
 from service.door import Admission
-from service.errors import ServiceError, SettingsInvalid
+from service.errors import ServiceError
 from service.inbox.receiver import Receiver
 from service.inbox.registering import register
 from service.neighbours import Neighbours
+from service.opening import open_context
 from service.outbox.deliverer import Deliverer
 from service.outbox.egress import open_egress
 from service.pages.routes import page_routes
@@ -42,16 +41,8 @@ from service.sandbox.settings import SandboxSettings
 from service.settings import Settings
 from service.staff.users import ensure_demo_user
 from service.stopping import told_at_stop
-from service.store.db import Database
-from service.store.home import has_moved
-from service.store.leases import database_time, end_leases_of_the_dead
-from service.store.recovery import begin_recovery
-from service.store.schema import migrate, require_current
-from service.traces import NoTraces, Traces
-from service.units import ensure_first_unit
-from service.vault import load_master_keys, open_vault
+from service.store.leases import end_leases_of_the_dead
 from service.vipps import VippsClient, new_http
-from service.wake import Wake
 
 # Of the ten seconds that a stop may take, the HTTP server has had three (service/cli/serving.py).
 # A call that is cut off then is made again, under the same key, by the next process.
@@ -62,40 +53,6 @@ _SAY_WITHIN_S = 0.5
 REGISTER_AGAIN_S = 0.5
 
 log = structlog.get_logger(__name__)
-
-
-def open_context(
-    settings: Settings, *, clock: Clock | None = None, key_file: Path | None = None
-) -> Context:
-    """Open the database and its keys, and bring the first sales unit up to date.
-
-    SQLite is migrated; an older schema on PostgreSQL is refused; one that was read in from a dump
-    begins its recovery. `key_file` is where the master key is when none is set, unless beside the
-    database.
-    Raises: SettingsInvalid, SchemaOutdated, SealBroken, DatabaseAway."""
-    clock = clock or Clock()
-    traces = _open_traces(settings)
-    masters = load_master_keys(
-        settings.master_keys,
-        key_file=key_file or settings.key_file,
-        is_vipps_real=settings.is_vipps_real,
-    )
-    with ExitStack() as unless_opened:
-        database = Database(settings.database_url, is_pooled=settings.is_database_pooled)
-        unless_opened.callback(database.dispose)
-        if database.is_sqlite:
-            migrate(database)
-        else:
-            require_current(database)
-            clock = replace(clock, of_database=database_time)
-        with database.transaction() as session:
-            vault = open_vault(session, masters, now=clock.now())
-            ensure_first_unit(session, settings, vault, now=clock.now())
-            if not database.is_sqlite and has_moved(session):
-                log.warning("restored_from_a_dump")
-                begin_recovery(session, now=clock.shared_now(session))
-        unless_opened.pop_all()
-    return Context(settings, database, vault, clock, Wake(), traces=traces)
 
 
 def create_app(settings: Settings, *, has_worker: bool = True) -> Starlette:
@@ -242,17 +199,6 @@ async def _register_at_sandbox(context: Context, client: VippsClient, stop: asyn
             await asyncio.sleep(REGISTER_AGAIN_S)
         else:
             return
-
-
-def _open_traces(settings: Settings) -> Traces:
-    """Return what the settings ask for. Raises: SettingsInvalid, where the extra is missing."""
-    if not settings.traces_url:
-        return NoTraces()
-    if find_spec("opentelemetry") is None:
-        raise SettingsInvalid("BETALBAR_TRACES_URL: needs the extra betalbar[otel]")
-    from service.traces_otel import otel_traces
-
-    return otel_traces(settings.traces_url)
 
 
 def _built_in_sandbox(settings: Settings) -> Sandbox:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
 from pydantic_core import PydanticUndefined
 from typer.core import TyperGroup, TyperOption
 
-from service.cli import app
+from service.cli import program
 from service.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +41,7 @@ def commands() -> Iterator[tuple[str, Any]]:
         else:
             yield path, command
 
-    return walk("", typer.main.get_command(app))
+    return walk("", program())
 
 
 def _readme() -> str:

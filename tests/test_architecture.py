@@ -79,8 +79,9 @@ service.broker            | BASE                                       | anyio n
 service.api               | BASE audit awaiting broker documents events events.shapes feed group_commit ledger metrics outbox outbox.egress problem_frame shapes vipps statemachine webhooks | anyio limits orjson pydantic sqlalchemy sqlmodel starlette structlog
 service.console           | BASE audit inbox inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
-service.app               | BASE api broker clockwork commands console door inbox inbox.registering logs neighbours outbox outbox.egress pages sandbox staff stopping traces_otel units vipps | anyio sqlalchemy starlette structlog
-service.cli               | BASE api app audit clockwork commands door events.shapes feed inbox inbox.registering keeping ledger logs metrics neighbours sandbox shapes staff statemachine units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
+service.opening           | BASE traces_otel units                     | structlog
+service.app               | BASE api broker clockwork commands console door inbox inbox.registering logs neighbours opening outbox outbox.egress pages sandbox staff stopping vipps | anyio sqlalchemy starlette structlog
+service.cli               | BASE api app audit clockwork commands door events.shapes feed inbox inbox.registering keeping ledger logs metrics neighbours opening sandbox shapes staff statemachine units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
 """  # noqa: E501 - a table is read by its columns
 
 

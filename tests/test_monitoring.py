@@ -10,11 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
-import typer
 import yaml
 
 from service.app import create_app
-from service.cli.program import app as program
+from service.cli.program import program
 from service.settings import load_settings
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +84,7 @@ def test_alerts_are_read_by_prometheus() -> None:
 def test_runbook_names_commands_and_tests_that_are_there() -> None:
     """At night nobody types what does not exist."""
     text = RUNBOOK.read_text()
-    known: Any = typer.main.get_command(program)
+    known: Any = program()
 
     for typed in re.findall(r"`betalbar ([^`]+)`", text):
         command, words = known, typed.split()

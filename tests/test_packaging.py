@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
-from service.cli.program import app as program
+from service.cli.program import program
 from service.settings import Settings
 from tests.nginx import BINARY, MISSING, Nginx
 
@@ -34,7 +33,7 @@ def test_settings_that_are_set_exist() -> None:
 
 def test_commands_that_are_started_exist() -> None:
     """Each container and the unit start what there is, with options that there are."""
-    known: Any = typer.main.get_command(program)
+    known: Any = program()
     unit = (PACKAGING / "betalbar.service").read_text()
     started = [one["command"] for one in OURS.values()]
     started.append(re.findall(r"^ExecStart=\S+/betalbar (.+)$", unit, re.MULTILINE)[0].split())

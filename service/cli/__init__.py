@@ -1,5 +1,5 @@
 """The `betalbar` command: what an operator, a script or a container starts."""
 
-from service.cli.program import app, main
+from service.cli.program import main, program
 
-__all__ = ["app", "main"]
+__all__ = ["main", "program"]

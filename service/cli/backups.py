@@ -16,11 +16,11 @@ from uuid import uuid4
 import sqlalchemy as sa
 import typer
 
-from service.app import open_context
 from service.audit.chain import check_all
 from service.audit.verify import describe
 from service.cli.output import AsJson, progress, show_json
 from service.errors import Conflict, FieldError, InvalidInput, NotFound
+from service.opening import open_context
 from service.settings import Settings, load_settings
 from service.store.folders import sync_folder
 from service.store.recovery import begin_recovery, recoveries

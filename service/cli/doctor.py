@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 from sqlmodel import Session, col
 
-from service.app import open_context
 from service.cli.bundle import write_bundle
 from service.cli.doctor_keeping import examine_keeping
 from service.cli.doctor_network import examine_address, examine_port
@@ -29,6 +28,7 @@ from service.errors import (
     UpstreamRejected,
 )
 from service.inbox.registering import active, compare, webhook_url
+from service.opening import open_context
 from service.settings import Settings, load_settings
 from service.store.channel import say_once
 from service.store.db import Database

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from service.app import open_context
 from service.context import Context
 from service.neighbours import tell_neighbours
+from service.opening import open_context
 from service.settings import load_settings
 
 _WIDE = 1000

@@ -15,12 +15,13 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
-from service.app import create_app, create_worker, open_context, run_worker
+from service.app import create_app, create_worker, run_worker
 from service.cli import samples, scenarios
 from service.context import Context
 from service.door import FrontDoor, Limits, room_for
 from service.errors import SettingsInvalid
 from service.logs import configure_logs
+from service.opening import open_context
 from service.sandbox import SandboxProtocol, SandboxSettings, spare_the_collector
 from service.sandbox import create_app as create_sandbox_app
 from service.settings import Network, Settings, load_settings

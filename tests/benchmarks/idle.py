@@ -18,9 +18,10 @@ import psycopg
 import sqlalchemy as sa
 
 from service.api.running import Running
-from service.app import open_context, working
+from service.app import working
 from service.console import Outside
 from service.context import Context
+from service.opening import open_context
 from service.settings import load_settings
 from service.store.db import Database
 from service.store.schema import migrate

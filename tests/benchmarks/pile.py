@@ -14,7 +14,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service.app import open_context
 from service.context import Context
 from service.ids import new_id
 from service.ledger.book import write
@@ -24,6 +23,7 @@ from service.ledger.people import box_of
 from service.ledger.received import Received
 from service.ledger.record import record
 from service.ledger.types import Ask, NewInvoice
+from service.opening import open_context
 from service.settings import load_settings
 from service.store.db import Database
 from service.store.inserts import table_of

@@ -12,11 +12,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from service.cli.program import MODULES
+
 # The first argument of a command that is to die at a point of `tests.flows.killed_at`.
 KILLED_AT = "killed-at"
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["service.cli", "tests.flows.forked"])
+# A command loads its own module only; here each is there before the first is asked for.
+_CONTEXT.set_forkserver_preload(["service.app", *MODULES, "tests.flows.forked"])
 
 
 class Forked:

@@ -1,6 +1,8 @@
 """What can't be started is said in one line, with exit code 2."""
 
 import socket
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -103,3 +105,14 @@ def test_postgresql_with_an_older_schema_is_refused_until_migrated(
     assert "run `betalbar migrate`" in before.err
     assert migrated.out == "The database has this version's schema.\n"
     assert betalbar("migrate", **on_postgres).code == 0
+
+
+def test_command_loads_nothing_that_only_servers_need() -> None:
+    """Who types a short command does not wait for the libraries of a service."""
+    asked = "import sys; from service.cli import program; program().commands['keys']"
+    heavy = "('service.app', 'service.sandbox', 'reportlab', 'nats')"
+    script = f"{asked}; print([name for name in {heavy} if name in sys.modules])"
+
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert said.stdout == "[]\n", said.stderr
