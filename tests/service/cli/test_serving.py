@@ -187,8 +187,9 @@ def test_serve_with_two_processes_and_a_worker_on_postgresql(
     tmp_path: Path, empty_postgres_url: str
 ) -> None:
     """The parts of a larger installation find each other in the database alone."""
-    vipps_port, port = free_port(), free_port()
+    vipps_port, port, probed_port = free_port(), free_port(), free_port()
     url, key = f"http://127.0.0.1:{port}", "a-key-for-this-test"
+    probed_url = f"http://127.0.0.1:{probed_port}"
     settings = {
         "database_url": empty_postgres_url,
         "vipps_url": f"http://127.0.0.1:{vipps_port}",
@@ -207,19 +208,29 @@ def test_serve_with_two_processes_and_a_worker_on_postgresql(
         _migrated(tmp_path, settings),
         started(tmp_path, "serve", "--processes", "2", "--no-worker", **settings) as serving,
         started(tmp_path, "worker", **settings) as worker,
+        started(tmp_path, "worker", "--port", str(probed_port), **settings) as probed,
     ):
         wait_until_ready(url)
+        wait_until_ready(probed_url)
+        workers = httpx.get(f"{probed_url}/readyz").json()["workers"]
+        figures = httpx.get(f"{probed_url}/metrics").text
+        elsewhere = httpx.get(f"{probed_url}/v1/invoices", headers=_headers(one)).status_code
         _run(tmp_path, "webhooks", "register", **settings)
         httpx.post(f"{url}/v1/invoices", json=body, headers=_headers(one))
         wait_for(lambda: states_of(one) == {"two-processes": "pushed"})
         httpx.post(f"{settings['vipps_url']}/sandbox/payments/two-processes/approve")
         wait_for(lambda: states_of(one) == {"two-processes": "authorized"})
         ended = []
-        for process in (worker, serving):
+        for process in (worker, probed, serving):
             process.send_signal(signal.SIGTERM)
             ended.append(process.wait(timeout=15))
 
-    assert ended == [0, 0]
+    assert ended == [0, 0, 0]
+    assert {"commands", "deliveries"} <= {
+        name for name, is_running in workers.items() if is_running
+    }
+    assert "# TYPE betalbar_vipps_answers_total counter" in figures
+    assert elsewhere == 404
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's examples need curl")
