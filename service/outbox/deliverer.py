@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from enum import Enum, auto
 from functools import partial
 from itertools import count
 from time import monotonic
@@ -26,7 +27,7 @@ from service.outbox.fanout import fan_out
 from service.outbox.noting import note_answers, traced
 from service.outbox.pace import Pace
 from service.outbox.ping import ping_payload
-from service.outbox.places import LEASE_S, SLOW_S, Places
+from service.outbox.places import LEASE_S, SLOW_S, TROUBLED_PER_LOOK, Places
 from service.outbox.readiness import next_at
 from service.outbox.settling import Sent, give_back, settle
 from service.outbox.signing import Letter, post_signed
@@ -50,6 +51,13 @@ _HEARING_S = 3600.0
 T = TypeVar("T")
 
 
+class _Turn(Enum):
+    """What is done for those that fail: their answers are stored, or their next tries claimed."""
+
+    SETTLE = auto()
+    CLAIM = auto()
+
+
 class Deliverer:
     """One process's deliverer; `run` it as a task."""
 
@@ -64,6 +72,7 @@ class Deliverer:
         self._has_feed_grown = True
         self._look_at = 0.0
         self._pace_of_troubled = Pace()
+        self._last_turn = _Turn.CLAIM
         self._next_at: datetime | None = None  # when the next is due, as of the last look
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -89,24 +98,36 @@ class Deliverer:
     async def _round(self) -> bool:
         """Do what can be done at once; tell whether there may be more of it."""
         begun = monotonic()
-        is_time_for_troubled = self._pace_of_troubled.is_due(begun)
-        await self._settle(with_troubled=is_time_for_troubled)
+        turn = self._turn_of_troubled(begun)
+        troubled_max = TROUBLED_PER_LOOK if turn is _Turn.SETTLE else 0
+        settled = await self._settle(troubled_max=troubled_max)
         room = self._places.room(monotonic())
         await self._give_back()
-        if not is_time_for_troubled:
+        if turn is not _Turn.CLAIM:
             room = replace(room, troubled=0)
         nothing: tuple[int, list[Claimed]] = (0, [])
         has_grown = self._is_feed_to_be_read()
         events, claimed = await self._guarded(
             partial(self._find, room, with_news=has_grown), otherwise=nothing
         )
-        if is_time_for_troubled:
-            tries = sum(not each.is_sound for each in claimed)
+        if turn is not None:
+            tries = settled + sum(not each.is_sound for each in claimed)
             self._pace_of_troubled.looked(begun, monotonic(), tries=tries)
         self._has_feed_grown |= events > 0  # there may be more
         self._places.take(claimed, monotonic())
         self._start()
         return events > 0 or len(claimed) > 0
+
+    def _turn_of_troubled(self, at: float) -> "_Turn | None":
+        """Tell what is done now for those that fail: never two things in one round, since who is
+        well waits for the whole of it."""
+        if not self._pace_of_troubled.is_due(at):
+            return None
+        is_settled_now = self._last_turn is not _Turn.SETTLE and any(
+            not each.is_urgent for each in self._sent
+        )
+        self._last_turn = _Turn.SETTLE if is_settled_now else _Turn.CLAIM
+        return self._last_turn
 
     def _is_feed_to_be_read(self) -> bool:
         """Tell whether the feed has grown or a second has passed; not after every answer."""
@@ -161,22 +182,27 @@ class Deliverer:
         finally:
             self._start()
 
-    async def _settle(self, *, with_troubled: bool) -> None:
-        """Store what has been answered; while the database is away, keep it."""
-        batch = [each for each in self._sent if with_troubled or each.is_urgent]
+    async def _settle(self, *, troubled_max: int | None) -> int:
+        """Store what has been answered; while the database is away, keep it.
+
+        Of those that had failed before and have failed again at most so many (None: all); return
+        how many they were."""
+        others = [each for each in self._sent if not each.is_urgent][:troubled_max]
+        batch = [*(each for each in self._sent if each.is_urgent), *others]
         if not batch:
-            return
+            return 0
         try:
             await anyio.to_thread.run_sync(self._store, batch)
         except DatabaseAway as error:
             log.warning("database_away", reason=str(error))
-            return
+            return 0
         except Exception:
             log.exception("settling_failed", deliveries=len(batch))
             await self._settle_one_by_one(batch)
         stored = set(map(id, batch))
         self._sent = [each for each in self._sent if id(each) not in stored]
         self._places.settled([each.delivery for each in batch])
+        return len(others)
 
     async def _give_back(self, *, everything: bool = False) -> None:
         """Let go of what is not sent after all; where that fails, its leases end."""
@@ -246,7 +272,7 @@ class Deliverer:
         await self._give_back(everything=True)
         if self._sending:
             await asyncio.wait(self._sending, timeout=FINISH_S)
-        await self._settle(with_troubled=True)
+        await self._settle(troubled_max=None)
 
 
 def _letter(delivery: Claimed, vault: Vault) -> Letter:

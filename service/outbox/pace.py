@@ -1,10 +1,11 @@
 """How often what fails is looked after, so that it costs those that are well next to nothing."""
 
 # Nobody who has repaired a receiver notices it.
-_REST_S = 0.25
+_REST_S = 0.125
 # A look takes the database and the interpreter from everybody else: so much of the time may go to
-# it, and while others are told, so much time must lie between the tries.
-_SHARE_OF_TIME, _BETWEEN_TRIES_S = 0.02, 0.25
+# it, alone and while others are told. Beside them so much of it belongs to each try, once when it
+# is claimed and once when its answer is stored.
+_SHARE_ALONE, _SHARE_BESIDE, _REST_PER_TRY_S = 0.1, 0.02, 0.125
 # A disk that is slow for a moment must not stop the tries for long.
 _REST_MAX_S = 2.0
 # Who was sent something as lately as this is sent more in a moment.
@@ -30,9 +31,11 @@ class Pace:
     def looked(self, begun: float, ended: float, *, tries: int) -> None:
         """Note how long a look has taken, and of how many tries it was: the more, the later is
         the next."""
-        rest_s = min(max((ended - begun) / _SHARE_OF_TIME, _REST_S), _REST_MAX_S)
-        if begun - self._others_at < _LATELY_S:
-            rest_s = max(rest_s, tries * _BETWEEN_TRIES_S)
+        is_beside_others = begun - self._others_at < _LATELY_S
+        share = _SHARE_BESIDE if is_beside_others else _SHARE_ALONE
+        rest_s = min(max((ended - begun) / share, _REST_S), _REST_MAX_S)
+        if is_beside_others:
+            rest_s = max(rest_s, tries * _REST_PER_TRY_S)
         self._due_at = begun + rest_s
 
     def rest_s(self, at: float) -> float:

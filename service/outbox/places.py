@@ -31,9 +31,9 @@ _SHARE_MAX = 200
 # A thousand dead receivers that hang for 15 s each, at sixteen tries a second, need twice as many;
 # then they wait for each other.
 TROUBLED_MAX = 128
-# Per look, so that a crowd of dead receivers coming back together costs the healthy a hundredth of
-# a second each time, not a tenth.
-_TROUBLED_PER_LOOK = 8
+# Per look, so that a crowd of dead receivers coming back together costs the healthy thousandths
+# of a second each time, not a tenth.
+TROUBLED_PER_LOOK = 4
 # Of those that are not known to be well; beyond it there is room for the others only.
 STRANGERS_MAX = 192
 # Each holds a socket, and a process mostly has a thousand of them.
@@ -215,7 +215,7 @@ class Places:
         left = _UNDER_WAY_MAX - self._under_way
         return Room(
             sound=HELD_MAX - sound + self._slow_and_sound if left > 0 else 0,
-            troubled=min(TROUBLED_MAX - troubled, _TROUBLED_PER_LOOK, left),
+            troubled=min(TROUBLED_MAX - troubled, TROUBLED_PER_LOOK, left),
             in_hand={key: lane.held for key, lane in lanes.items()},
             closed=busy.union(slow),
             unwell=[key for key, lane in lanes.items() if not lane.is_sound],

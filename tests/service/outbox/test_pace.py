@@ -7,9 +7,9 @@ from service.outbox.pace import Pace
 
 @pytest.mark.parametrize(
     ("took_s", "rest_s"),
-    [(0.001, 0.25), (0.005, 0.25), (0.02, 1.0), (0.03, 1.5), (0.5, 2.0)],
+    [(0.001, 0.125), (0.012, 0.125), (0.02, 0.2), (0.15, 1.5), (0.5, 2.0)],
 )
-def test_looks_take_a_fiftieth_of_the_time(took_s: float, rest_s: float) -> None:
+def test_looks_take_a_tenth_of_the_time(took_s: float, rest_s: float) -> None:
     """Unless they are so short that nobody notices, or so long that the tries would stop."""
     pace = Pace()
     assert pace.is_due(100.0)
@@ -24,10 +24,10 @@ def test_looks_take_a_fiftieth_of_the_time(took_s: float, rest_s: float) -> None
 
 @pytest.mark.parametrize(
     ("took_s", "tries", "rest_s"),
-    [(0.02, 0, 1.0), (0.01, 1, 0.5), (0.001, 1, 0.25), (0.01, 8, 2.0)],
+    [(0.02, 0, 1.0), (0.01, 1, 0.5), (0.001, 2, 0.25), (0.01, 8, 1.0), (0.5, 8, 2.0)],
 )
 def test_looks_are_rarer_while_others_are_told(took_s: float, tries: int, rest_s: float) -> None:
-    """Then there are at most four tries in a second; one alone is hardly put off."""
+    """Then they take a fiftieth of the time, for at most four tries in a second."""
     pace = Pace()
     pace.met_others(99.5)
 
@@ -42,6 +42,6 @@ def test_looks_are_frequent_again_once_nobody_else_is_told() -> None:
     pace = Pace()
     pace.met_others(99.0)
 
-    pace.looked(100.001, 100.021, tries=8)
+    pace.looked(100.001, 100.101, tries=16)
 
     assert pace.is_due(101.002)
