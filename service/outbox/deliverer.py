@@ -100,7 +100,7 @@ class Deliverer:
         begun = monotonic()
         turn = self._turn_of_troubled(begun)
         troubled_max = TROUBLED_PER_LOOK if turn is _Turn.SETTLE else 0
-        settled = await self._settle(troubled_max=troubled_max)
+        failed = await self._settle(troubled_max=troubled_max)
         room = self._places.room(monotonic())
         await self._give_back()
         if turn is not _Turn.CLAIM:
@@ -111,8 +111,8 @@ class Deliverer:
             partial(self._find, room, with_news=has_grown), otherwise=nothing
         )
         if turn is not None:
-            tries = settled + sum(not each.is_sound for each in claimed)
-            self._pace_of_troubled.looked(begun, monotonic(), tries=tries)
+            tries = sum(not each.is_sound for each in claimed)
+            self._pace_of_troubled.looked(begun, monotonic(), claimed=tries, failed=failed)
         self._has_feed_grown |= events > 0  # there may be more
         self._places.take(claimed, monotonic())
         self._start()
