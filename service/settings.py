@@ -246,12 +246,9 @@ class Settings(BaseSettings):
             ("EVENTS", self.events_kept_days, least),
         ):
             if 0 < days < days_min:
-                needs = (
-                    ""
-                    if days_min == DELIVERIES_DAYS_MIN or self.archive_folder
-                    else (f", or {ARCHIVED_DAYS_MIN} with BETALBAR_ARCHIVE_FOLDER")
-                )
-                raise ValueError(f"BETALBAR_{name}_KEPT_DAYS must be at least {days_min}{needs}")
+                would_do = f", or {ARCHIVED_DAYS_MIN} with BETALBAR_ARCHIVE_FOLDER"
+                rest = would_do if days_min == BOOKS_DAYS_MIN else ""
+                raise ValueError(f"BETALBAR_{name}_KEPT_DAYS must be at least {days_min}{rest}")
 
     def _require_fit_for_a_real_vipps(self) -> None:
         if not self.base_url.startswith("https://"):

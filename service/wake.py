@@ -118,6 +118,11 @@ class Wake:
         for signal in self._by_name.values():
             signal.bind()
 
+    def set_all_work(self) -> None:
+        """Set every signal of daily work: anything may have become due."""
+        for signal in (self.commands, self.events, self.deliveries, self.invoices):
+            signal.set()
+
     def listen_with(self, event: asyncio.Event) -> None:
         """Have every signal set this event, for good."""
         for signal in self._by_name.values():

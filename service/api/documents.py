@@ -21,9 +21,10 @@ from service.errors import FieldError, InvalidInput
 from service.ledger.book import Book
 from service.ledger.documents import keep_document
 from service.ledger.finding import find_invoice
-from service.ledger.resource import page_url, rfc3339_of
+from service.ledger.resource import page_url
 from service.ledger.types import Ask
 from service.shapes.invoices import DocumentResource
+from service.store.instants import rfc3339_of
 
 PDF_BYTES_MAX = 10 * 1024 * 1024
 # Each is in memory whole, some three times over until it is sealed: 150 MB at most, a process.

@@ -9,8 +9,8 @@ from service.api.calls import Call
 from service.api.feed_places import FIRST, cursor_after, feed_page, wanted_types
 from service.errors import FieldError, InvalidInput
 from service.feed.digest import BUCKETS_DEFAULT, BUCKETS_MAX, Bucket, digest
-from service.ledger.resource import rfc3339_of
 from service.shapes.feed import DigestBucket, DigestResource, EventPage
+from service.store.instants import rfc3339_of
 
 # An event is dated when its transaction begins and seen when it commits; none lasts so long,
 # since a statement ends after 30 s and a lock is waited for 8 s (service/store/db.py).

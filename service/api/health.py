@@ -16,8 +16,8 @@ from service.api.running import Running
 from service.broker.positions import Behind, failing
 from service.context import Context
 from service.errors import DatabaseAway, SchemaOutdated
-from service.ledger.resource import rfc3339_of
 from service.shapes.discovery import Health, Readiness, RecoveringUnit, Unpublished
+from service.store.instants import rfc3339_of
 from service.store.recovery import Recovery, recoveries
 from service.store.schema import require_current
 from service.store.tables import Registration, SalesUnit

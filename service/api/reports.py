@@ -16,10 +16,11 @@ from service.api.invoices import reference_of
 from service.audit.evidence import evidence_of
 from service.errors import FieldError, InvalidInput, NotFound
 from service.ledger.finding import find_invoice
-from service.ledger.resource import money, rfc3339_of
+from service.ledger.resource import money
 from service.settings import TIME_ZONES
 from service.shapes.reports import Booked, DailyReport
 from service.store.inserts import table_of
+from service.store.instants import rfc3339_of
 from service.store.tables import Invoice, SalesUnit, StoredVippsEvent
 
 _COLUMNS = ("at", "type", "invoice", "payment", "kid", "pspReference", "currency", "amount")

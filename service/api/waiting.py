@@ -10,10 +10,10 @@ from sqlmodel import Session, col
 from service.awaiting import first_true
 from service.context import Context
 from service.kinds import CommandKind
-from service.ledger.loaded import LIVE_PAYMENT_STATES
 from service.store.inserts import table_of
 from service.store.statements import Selection, listed
 from service.store.tables import (
+    LIVE_PAYMENT_STATES,
     OPEN_STATUSES,
     Command,
     CommandStatus,

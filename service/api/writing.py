@@ -68,9 +68,7 @@ class Writes:
         return results
 
     def _wake(self) -> None:
-        wake = self._context.wake
-        for signal in (wake.commands, wake.events, wake.deliveries, wake.invoices):
-            signal.set()
+        self._context.wake.set_all_work()
 
 
 def _done(part: Part, work: Work) -> Any:

@@ -34,7 +34,7 @@ def read_archive(session: Session, vault: Vault, lines: Iterable[bytes]) -> Iter
         except orjson.JSONDecodeError:
             continue
         place, names = _SEALED.get(row["kind"], ("", ()))
-        owners = _owners(session, row)
+        owners = _owners(session, row) if names else []
         for name in names:
             row[name] = _opened(session, vault, row[name], f"{place.format(**row)}:{name}", owners)
         yield row

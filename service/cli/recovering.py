@@ -60,9 +60,7 @@ def _ended(context: Context, msn: str) -> list[Recovery]:
         ended = _chosen(recoveries(session), msn)
         for one in ended:
             end_recovery(session, one.msn)
-    wake = context.wake
-    for signal in (wake.commands, wake.events, wake.deliveries, wake.invoices):
-        signal.set()
+    context.wake.set_all_work()
     return ended
 
 

@@ -15,13 +15,14 @@ from service.ledger.consequences import (
     replace,
     tell_why_not,
 )
-from service.ledger.loaded import LIVE_PAYMENT_STATES, live_payment
+from service.ledger.loaded import live_payment
 from service.ledger.payments import expires_at_if_made_now
 from service.ledger.record import judge_early_again
 from service.ledger.resource import amounts_of
 from service.ledger.types import Evidence
 from service.store.inserts import table_of
 from service.store.tables import (
+    LIVE_PAYMENT_STATES,
     OPEN_STATUSES,
     Command,
     CommandAttempt,

@@ -15,9 +15,9 @@ from service.commands.worker import CommandWorker
 from service.context import Context
 from service.kinds import CommandKind
 from service.ledger.book import Book
-from service.ledger.loaded import LIVE_PAYMENT_STATES
 from service.ledger.reading import DRIFTING_READS
 from service.store.tables import (
+    LIVE_PAYMENT_STATES,
     OPEN_STATUSES,
     Command,
     CommandStatus,

@@ -21,8 +21,8 @@ from service.errors import DatabaseAway
 from service.kinds import CommandKind
 from service.ledger.book import Book, write
 from service.store.inserts import table_of
-from service.store.recovery import end_recovery_if_read
-from service.store.tables import OPEN_STATUSES, Command, CommandStatus, Payment, SalesUnit, Unread
+from service.store.recovery import end_recovery_if_read, recovering_since
+from service.store.tables import OPEN_STATUSES, Command, CommandStatus, Payment, Unread
 from service.vipps import VippsClient
 from service.wake import is_set_within, rest
 
@@ -74,12 +74,8 @@ class Recoverer:
         return True
 
     def _recovering(self) -> list[tuple[str, datetime]]:
-        unit = table_of(SalesUnit).c
-        marked = sa.select(unit.msn, unit.recovering_since).where(
-            unit.recovering_since.is_not(None)
-        )
         with self._context.database.snapshot() as session:
-            return [(msn, since) for msn, since in session.execute(marked.order_by(unit.msn))]
+            return recovering_since(session)
 
     def _go_on(self, msn: str, since: datetime) -> None:
         if write(self._context, partial(_ask, msn=msn)):
@@ -88,9 +84,7 @@ class Recoverer:
             is_over = end_recovery_if_read(session, msn, since=since)
         if is_over:
             log.info("recovered", sales_unit=msn)
-            wake = self._context.wake
-            for signal in (wake.commands, wake.events, wake.deliveries, wake.invoices):
-                signal.set()
+            self._context.wake.set_all_work()
 
 
 def _ask(book: Book, msn: str) -> bool:

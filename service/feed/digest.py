@@ -18,6 +18,7 @@ from sqlmodel import Session
 from service.errors import FieldError, InvalidInput, NoLongerKept
 from service.feed.pages import ends_of
 from service.store.inserts import table_of
+from service.store.instants import rfc3339_of
 from service.store.tables import Event, Invoice
 
 BUCKETS_MAX = 1_000
@@ -54,10 +55,9 @@ def digest(
     edges = _edges(start, end, buckets)
     ends = ends_of(session, msn)
     if ends.gone_until is not None and start <= ends.gone_until:
-        first = ends.gone_until.astimezone(UTC) + _TICK
         raise NoLongerKept(
             "events of that time are no longer kept: take a `from` that is not before "
-            f"{first.strftime('%Y-%m-%dT%H:%M:%S')}.{first.microsecond // 1000:03}Z"
+            f"{rfc3339_of(ends.gone_until + _TICK)}"
         )
     rows = session.execute(_told(msn, start, end)).all()
     if len(rows) > EVENTS_MAX:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from service.clock import Clock
 from service.errors import ServiceError
+from service.store.folders import sync_folder
 
 
 class ArchiveAway(ServiceError):
@@ -73,7 +74,7 @@ class FolderArchive:
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _new_file(self, today: date) -> Path:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,12 +91,3 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     # To the microsecond, as it stands in the database.
     return value.isoformat(timespec="microseconds") if isinstance(value, datetime) else value
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the file's name on disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,8 +5,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from service.store.inserts import table_of
-from service.store.tables import OPEN_STATUSES, Command, Invoice, Payment
-from statemachine import PaymentState, State
+from service.store.tables import LIVE_PAYMENT_STATES, OPEN_STATUSES, Command, Invoice, Payment
+from statemachine import State
 
 _invoice, _payment, _command = (table_of(each).c for each in (Invoice, Payment, Command))
 
@@ -18,7 +18,6 @@ _ENDS = (
     State.TERMINATED,
     State.FAILED,
 )
-_LIVE = (PaymentState.REQUESTED, PaymentState.CREATED)
 
 
 def ended_before(
@@ -40,7 +39,7 @@ def ended_before(
     is_unsure = sa.exists().where(
         _payment.invoice_id == _invoice.id,
         sa.or_(
-            _payment.state.in_(_LIVE),
+            _payment.state.in_(LIVE_PAYMENT_STATES),
             _payment.unconfirmed_since.is_not(None),
             _payment.drifting_reads > 0,
         ),

@@ -24,9 +24,10 @@ from service.ledger.agenda import next_at
 from service.ledger.hashing import transition_hash
 from service.ledger.loaded import Loaded
 from service.ledger.planning import Sealer, new_command, seal_body
-from service.ledger.resource import amounts_of, event_invoice, rfc3339, rfc3339_of
+from service.ledger.resource import amounts_of, event_invoice, rfc3339
 from service.ledger.stored import StoredEvents
 from service.ledger.types import Ask, Evidence
+from service.store.instants import rfc3339_of
 from service.store.tables import (
     OPEN_STATUSES,
     Act,

@@ -20,8 +20,8 @@ from service.ledger.consent import (
 )
 from service.ledger.documents import drop_documents_of
 from service.ledger.people import MERCHANT, add_customer, by_phone, changed, know, open_person
-from service.ledger.resource import rfc3339_of
 from service.shapes.customers import ConsentResource, CustomerResource
+from service.store.instants import rfc3339_of
 from service.store.tables import Customer, Withdrawal
 from service.vault import Vault
 from webhooks.instants import parse_rfc3339

@@ -12,10 +12,14 @@ from sqlmodel import Session, col
 from service.errors import NotFound, Recovering
 from service.store.inserts import table_of
 from service.store.statements import Selection
-from service.store.tables import Invoice, InvoiceRecord, Payment, PaymentRecord, SalesUnit
-from statemachine import PaymentState
-
-LIVE_PAYMENT_STATES = (PaymentState.REQUESTED, PaymentState.CREATED)
+from service.store.tables import (
+    LIVE_PAYMENT_STATES,
+    Invoice,
+    InvoiceRecord,
+    Payment,
+    PaymentRecord,
+    SalesUnit,
+)
 
 _invoice, _payment = table_of(Invoice).c, table_of(Payment).c
 _unit = table_of(SalesUnit).c

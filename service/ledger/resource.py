@@ -12,7 +12,7 @@ from service.events.shapes import (
     PaymentShape,
     Problem,
 )
-from service.store.instants import instant_text
+from service.store.instants import rfc3339_of
 from service.store.tables import InvoiceRecord, PaymentRecord, Transition
 from service.vault import Vault
 from statemachine import Amounts, PaymentState, State, available_actions
@@ -24,11 +24,6 @@ EVENT_PAYMENTS_MAX = 5
 def rfc3339(instant: datetime | None) -> str | None:
     """Return an instant as `2026-11-22T10:00:00.123Z`, or None."""
     return None if instant is None else rfc3339_of(instant)
-
-
-def rfc3339_of(instant: datetime) -> str:
-    """Return an instant as `2026-11-22T10:00:00.123Z`."""
-    return f"{instant_text(instant)[:23]}Z"
 
 
 def money(amount_minor: int, currency: str) -> Money:

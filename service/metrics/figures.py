@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 from service.ids import made_at
 from service.store.inserts import table_of
+from service.store.recovery import recovering_since
 from service.store.tables import (
     OPEN_STATUSES,
     BrokerPosition,
@@ -187,10 +188,7 @@ def _held(session: Session, now: datetime) -> list[Aged]:
 
 
 def _recovering(session: Session, now: datetime) -> list[Aged]:
-    column = table_of(SalesUnit).c
-    found = sa.select(column.msn, column.recovering_since)
-    rows = session.execute(found.where(column.recovering_since.is_not(None)).order_by(column.msn))
-    return [_aged(msn, "restored", since, now) for msn, since in rows]
+    return [_aged(msn, "restored", since, now) for msn, since in recovering_since(session)]
 
 
 def _unregistered(session: Session, now: datetime) -> list[Aged]:

@@ -16,8 +16,8 @@ from service.errors import Conflict, FieldError, InvalidInput, NoLongerKept, Not
 from service.outbox import readiness
 from service.outbox.event_types import matches
 from service.outbox.fanout import insert_deliveries, new_delivery
-from service.outbox.instants import rfc3339
 from service.outbox.rows import DELIVERY, EVENT, FANOUT, PING_LINE
+from service.store.instants import rfc3339_of
 from service.store.tables import DeliveryStatus, LetGo, Subscription
 from webhooks.health import SubscriptionStatus
 
@@ -96,11 +96,11 @@ def _require_kept(session: Session, msn: str, window: Window) -> None:
     if gone is None:
         return
     if gone.told_at is not None and gone.told_at >= window.start:
-        raise NoLongerKept(f"events are kept that are later than {rfc3339(gone.told_at)}")
+        raise NoLongerKept(f"events are kept that are later than {rfc3339_of(gone.told_at)}")
     if window.mode == "failed" and gone.settled_at is not None and gone.settled_at >= window.start:
         raise NoLongerKept(
             "what became of deliveries is no longer known of that time: take a `from` after "
-            f"{rfc3339(gone.settled_at)}, or the mode `all`"
+            f"{rfc3339_of(gone.settled_at)}, or the mode `all`"
         )
 
 

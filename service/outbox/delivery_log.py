@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from service.outbox.instants import rfc3339
 from service.outbox.rows import ATTEMPT, DELIVERY, EVENT, PING_LINE, SUBSCRIPTION
 from service.shapes.subscriptions import AttemptResource, DeliveryResource
 from service.store.inserts import table_of
+from service.store.instants import rfc3339_of
 from service.store.tables import DeliveryStatus, Invoice
 from service.vault import Vault
 from webhooks.health import SubscriptionStatus
@@ -62,7 +62,7 @@ def render(session: Session, vault: Vault, rows: Sequence[sa.Row[Any]]) -> list[
             "reference": row.reference,
             "status": row.status,
             "nextAttemptAt": _instant(_next_attempt_at(row)),
-            "createdAt": rfc3339(row.created_at),
+            "createdAt": rfc3339_of(row.created_at),
             "settledAt": _instant(row.settled_at),
             "attemptCount": row.attempts,
             "attempts": attempts.get(row.id, []),
@@ -97,7 +97,7 @@ def _next_attempt_at(row: sa.Row[Any]) -> datetime | None:
 
 
 def _instant(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
+    return None if at is None else rfc3339_of(at)
 
 
 def _attempts(
@@ -126,7 +126,7 @@ def _attempt(vault: Vault, row: sa.Row[Any]) -> AttemptResource:
         place = f"attempt:{row.delivery_id}:{row.number}:answer"
         answer = vault.open(row.answer, place=place).decode("utf-8", "replace")
     return {
-        "at": rfc3339(row.at),
+        "at": rfc3339_of(row.at),
         "status": row.status,
         "latencyMs": row.latency_ms,
         "answer": answer,

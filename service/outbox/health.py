@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from service.outbox import readiness
-from service.outbox.instants import rfc3339
 from service.outbox.rows import DELIVERY, IS_PENDING, SUBSCRIPTION
 from service.outbox.telling import tell_of_subscription
+from service.store.instants import rfc3339_of
 from service.vault import Vault
 from webhooks import health
 from webhooks.health import Health, SubscriptionStatus, Verdict
@@ -171,7 +171,7 @@ def _tell(session: Session, vault: Vault, row: Row, after: Health, now: datetime
             "description": row.description,
             "status": str(after.status),
             "reason": after.reason,
-            "failingSince": rfc3339(since) if since else None,
+            "failingSince": rfc3339_of(since) if since else None,
         },
         now=now,
     )

@@ -13,8 +13,8 @@ from service.context import Context
 from service.ids import new_id
 from service.outbox import health, subscriptions
 from service.outbox.egress import Egress, Reply
-from service.outbox.instants import rfc3339
 from service.outbox.signing import Letter, post_signed
+from service.store.instants import rfc3339_of
 from service.store.tables import Subscription
 
 
@@ -24,7 +24,7 @@ def ping_payload(event_id: str, *, at: datetime) -> bytes:
         {
             "id": event_id,
             "type": "test.ping",
-            "timestamp": rfc3339(at),
+            "timestamp": rfc3339_of(at),
             "sequence": 0,
             "data": {},
         }

@@ -12,10 +12,10 @@ from service.errors import Conflict, FieldError, InvalidInput, NotFound
 from service.ids import new_id
 from service.outbox import readiness
 from service.outbox.event_types import is_filter
-from service.outbox.instants import rfc3339
 from service.outbox.rows import FANOUT, FEED, PING_LINE
 from service.outbox.signing import seal_secret, url_place
 from service.shapes.subscriptions import SubscriptionResource
+from service.store.instants import rfc3339_of
 from service.store.tables import Delivery, Subscription
 from service.vault import Vault
 from webhooks import ForbiddenTarget, standard
@@ -113,9 +113,9 @@ def render(
             "inOrder": s.is_in_order,
             "status": str(s.status),
             "reason": s.reason,
-            "failingSince": rfc3339(s.failing_since) if s.failing_since else None,
-            "nextAttemptAt": rfc3339(s.ready_at) if s.ready_at else None,
-            "createdAt": rfc3339(s.created_at),
+            "failingSince": rfc3339_of(s.failing_since) if s.failing_since else None,
+            "nextAttemptAt": rfc3339_of(s.ready_at) if s.ready_at else None,
+            "createdAt": rfc3339_of(s.created_at),
         }
         for s in subscriptions
     ]

@@ -8,8 +8,8 @@ from sqlmodel import Session
 
 from service.events.shapes import SubscriptionShape, SubscriptionTold
 from service.ids import new_id
-from service.outbox.instants import rfc3339
 from service.outbox.rows import EVENT, FEED
+from service.store.instants import rfc3339_of
 from service.vault import Vault
 
 
@@ -30,7 +30,7 @@ def tell_of_subscription(
     payload = {
         "id": event_id,
         "type": type_,
-        "timestamp": rfc3339(now),
+        "timestamp": rfc3339_of(now),
         "sequence": 0,  # it is no step of an invoice
         "data": data,
     }

@@ -86,6 +86,14 @@ def were_read(session: Session, ids: Collection[str]) -> None:
         session.execute(sa.delete(_unread).where(_unread.c.id.in_(sorted(ids))))
 
 
+def recovering_since(session: Session) -> list[tuple[str, datetime]]:
+    """Return the MSNs of the sales units that are in recovery, and since when, by MSN."""
+    marked = sa.select(_unit.c.msn, _unit.c.recovering_since).where(
+        _unit.c.recovering_since.is_not(None)
+    )
+    return [(msn, since) for msn, since in session.execute(marked.order_by(_unit.c.msn))]
+
+
 def recoveries(session: Session) -> list[Recovery]:
     """Return the sales units that are in recovery, by MSN."""
     left = sa.select(sa.func.count()).select_from(_unread).where(_unread.c.msn == _unit.c.msn)

@@ -4,6 +4,7 @@ from service.store.tables.commands import OPEN_STATUSES, Command, CommandAttempt
 from service.store.tables.documents import Document, DocumentChunk
 from service.store.tables.inbox import RefusedWebhook, StoredVippsEvent
 from service.store.tables.invoices import (
+    LIVE_PAYMENT_STATES,
     Act,
     Invoice,
     InvoiceRecord,
@@ -31,6 +32,7 @@ from service.store.tables.units import ApiKey, DataKey, Registration, SalesUnit
 from webhooks.health import SubscriptionStatus
 
 __all__ = [
+    "LIVE_PAYMENT_STATES",
     "OPEN_STATUSES",
     "Act",
     "ApiKey",

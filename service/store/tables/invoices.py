@@ -24,6 +24,9 @@ SOURCES = (
 # The guardian has warned that the time to capture what is reserved runs out.
 WARNED = "warned_percent > 0"
 
+# Payments that a customer can still approve.
+LIVE_PAYMENT_STATES = (PaymentState.REQUESTED, PaymentState.CREATED)
+
 
 class InvoiceRecord(Record):
     """The columns of an invoice; `ledger` works on these values, without a session."""

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from service.api.creation import new_invoice
 from service.api.schemas import InvoiceIn, PaidElsewhereIn
 from service.events.shapes import InvoiceMoved
-from service.ledger.resource import EVENT_PAYMENTS_MAX, event_invoice, rfc3339, rfc3339_of
+from service.ledger.resource import EVENT_PAYMENTS_MAX, event_invoice, rfc3339
+from service.store.instants import rfc3339_of
 from service.store.tables import InvoiceRecord, PaymentRecord
 from service.store.tables.invoices import SOURCES
 from service.vault.box import Box
