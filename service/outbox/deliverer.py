@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 # Between the tries of those that fail, which are claimed by the dozen: begun all at once they
 # would take the interpreter from everybody else for a tenth of a second.
-_BETWEEN_TROUBLED_S = 0.01
+_BETWEEN_TROUBLED_S = 0.002
 # A round costs some milliseconds, for one answer or for a hundred.
 GATHER_S = 0.02
 # Of the five seconds that the workers have at a stop, one remains for the commits.

@@ -33,7 +33,7 @@ _SHARE_MAX = 200
 TROUBLED_MAX = 128
 # Per look, so that a crowd of dead receivers coming back together costs the healthy thousandths
 # of a second each time, not a tenth.
-TROUBLED_PER_LOOK = 4
+TROUBLED_PER_LOOK = 16
 # Of those that are not known to be well; beyond it there is room for the others only.
 STRANGERS_MAX = 192
 # Each holds a socket, and a process mostly has a thousand of them.

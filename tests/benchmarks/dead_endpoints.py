@@ -124,6 +124,7 @@ async def _tell(service: Service, *, seconds: float, rate: int) -> None:
             await asyncio.sleep(max(0.0, begun + (n + 0.5) / rate - time.monotonic()))
             other = others[next(service.turns) % len(others)]
             await asyncio.to_thread(shop.tell, f"inv_{n % 7}", "invoice.pushed", other)
+            shop.wake.events.set()  # as after each commit; or the next of ours would wait for it
 
 
 async def _round(service: Service, receivers: Connection, *, seconds: float, rate: int) -> None:
