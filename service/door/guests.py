@@ -5,8 +5,8 @@ One look at everybody costs less than a timer for each request, and a deadline m
 
 import asyncio
 import ipaddress
+import math
 from collections import Counter
-from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -48,6 +48,8 @@ class Guests:
         self._lingering: set[Guest] = set()
         self._refused = Counter[str]()
         self._is_looking = False
+        self._look_due_at = math.inf
+        self._late_s = 0.0
 
     def enter(self, one: Guest, host: str | None) -> str | None:
         """Count a connection in; return by what address, or None where it must stay out."""
@@ -91,6 +93,10 @@ class Guests:
         self._lingering.add(one)
         return True
 
+    def late_s(self, now: float) -> float:
+        """Return how long what is read now has perhaps waited: the loop was busy elsewhere."""
+        return max(self._late_s, now - self._look_due_at)
+
     def note(self, reason: str) -> None:
         """Count a refusal; the log gets one line a second."""
         self._refused[reason] += 1
@@ -125,13 +131,14 @@ class Guests:
             self._look_again(loop)
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
-        due_at = loop.time() + self.limits.look_every_s
-        loop.call_at(due_at, partial(self._look, loop, due_at))
+        self._look_due_at = loop.time() + self.limits.look_every_s
+        loop.call_at(self._look_due_at, self._look, loop)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, due_at: float) -> None:
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        if now - due_at > _LATE_S:
-            log.warning("loop_late", seconds=round(now - due_at, 1))
+        self._late_s = max(0.0, now - self._look_due_at)
+        if self._late_s > _LATE_S:
+            log.warning("loop_late", seconds=round(self._late_s, 1))
         for one in [*self._inside, *self._lingering - self._inside]:
             one.look(now)
         for reason, count in self._refused.items():
@@ -140,3 +147,5 @@ class Guests:
         self._is_looking = bool(self._inside or self._lingering)
         if self._is_looking:
             self._look_again(loop)
+        else:
+            self._look_due_at, self._late_s = math.inf, 0.0

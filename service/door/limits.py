@@ -16,8 +16,8 @@ HEADERS_MAX = 100
 # line is no attack. Whoever drips gets nothing for it.
 BODY_BYTES_PER_S = 128 * 1024
 
-# Vipps waits ten seconds for an answer, and asks again for a week. What is not answered in eight
-# is better refused: the rest is for the way there and back.
+# Vipps waits ten seconds for an answer, and asks again for a week. What is not answered in six is
+# better refused: the rest is for the way there and back, and for a machine that has no time for us.
 HURRIED_PATH = "/webhooks/"
 
 # How long a refusal may take to be read, and how much may still come, before the line is cut.
@@ -44,7 +44,7 @@ class Limits:
     headers_s: float = 10.0
     body_s: float = 10.0
     idle_s: float = 5.0
-    answer_s: float = 8.0
+    answer_s: float = 6.0
     stalled_s: float = 30.0
     look_every_s: float = 1.0
 

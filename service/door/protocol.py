@@ -123,7 +123,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._due_at = now + self._limits.body_s
         is_hurried = self.url.startswith(HURRIED_PATH.encode())
-        self._answer_due_at = now + self._limits.answer_s if is_hurried else math.inf
+        self._answer_due_at = math.inf
+        if is_hurried:  # who sent it has waited since before we could read it
+            self._answer_due_at = now + self._limits.answer_s - self._guests.late_s(now)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

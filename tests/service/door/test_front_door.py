@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import time
 from dataclasses import replace
 
 import pytest
@@ -243,6 +244,23 @@ async def test_webhook_that_can_not_be_answered_in_time_is_503() -> None:
     assert b"retry-after: " in said
     assert len(there.scopes) == 1
     assert there.told_gone == 0
+
+
+async def test_webhook_that_waited_to_be_read_is_answered_earlier() -> None:
+    """The time in which the process was busy elsewhere is not given to it once more."""
+    busy_s = answer_s = 1.0
+    loop = asyncio.get_running_loop()
+
+    limits = replace(PATIENT, answer_s=answer_s)
+    async with house(limits) as there, await knock(there, GET) as hand:
+        assert await hand.status() == 200
+        hand.writer.write(b"POST /webhooks/vipps/1 HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+        time.sleep(busy_s)  # noqa: ASYNC251 # nothing else is done meanwhile
+        read_at = loop.time()
+
+        assert await hand.status() == 503
+
+    assert loop.time() - read_at < answer_s
 
 
 async def test_other_calls_may_be_answered_late() -> None:
