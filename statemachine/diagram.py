@@ -1,6 +1,7 @@
 """The table drawn for people (Mermaid) and for programs (JSON)."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 
 from statemachine.table import RULES, TERMINAL_STATES, State, Trigger
 
@@ -30,12 +31,12 @@ def as_json() -> dict[str, object]:
     }
 
 
-def _arrows() -> dict[tuple[str, State], dict[Trigger, None]]:
-    """Gather the triggers of each pair of ends; a dict keeps their order and drops twins."""
-    arrows: dict[tuple[str, State], dict[Trigger, None]] = {}
+def _arrows() -> Mapping[tuple[str, State], list[Trigger]]:
+    """Gather the triggers of each pair of ends, in the table's order."""
+    arrows = defaultdict(list)
     for rule in RULES:
         for start in rule.from_:
-            arrows.setdefault((start or _OUTSIDE, rule.to), {})[rule.trigger] = None
+            arrows[start or _OUTSIDE, rule.to].append(rule.trigger)
     return arrows
 
 

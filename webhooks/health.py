@@ -20,6 +20,8 @@ PROBE_EVERY_S = 1800.0
 # While degraded one delivery is tried at a time, after a rest that doubles from the first to the
 # second: a thousand dead receivers are then sixteen tries a second, however much they are owed.
 REST_FIRST_S, REST_MAX_S = 5.0, 60.0
+# Sixteen doublings are far beyond that limit; a larger power would only overflow.
+_DOUBLINGS_MAX = 16
 
 GONE, BY_MERCHANT = "gone", "by_merchant"
 
@@ -106,7 +108,6 @@ def rest_s(health: Health) -> float:
     if health.status is SubscriptionStatus.PARKED:
         return PROBE_EVERY_S
     if health.status is SubscriptionStatus.DEGRADED:
-        # Sixteen doublings are far beyond the limit; a larger power would only overflow.
-        doublings = min(max(0, health.failures - DEGRADED_AFTER_FAILURES), 16)
+        doublings = min(max(0, health.failures - DEGRADED_AFTER_FAILURES), _DOUBLINGS_MAX)
         return min(REST_FIRST_S * 2.0**doublings, REST_MAX_S)
     return 0.0

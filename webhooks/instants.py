@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import formatdate
 from functools import lru_cache
 
 _MONTHS = tuple(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
@@ -50,13 +51,13 @@ def parse_http_date(value: bytes) -> datetime | None:
 
 def format_http_date(at: datetime) -> str:
     """Write an aware instant as IMF-fixdate, cut to whole seconds."""
-    return _http_date(at.astimezone(UTC).replace(microsecond=0))
+    return _http_date(math.floor(at.timestamp()))
 
 
 # All that is signed within one second carries the same text.
 @lru_cache(maxsize=64)
-def _http_date(at: datetime) -> str:
-    return format_datetime(at, usegmt=True)
+def _http_date(epoch_s: int) -> str:
+    return formatdate(epoch_s, usegmt=True)
 
 
 def parse_rfc3339(text: str) -> datetime | None:

@@ -42,8 +42,10 @@ def next_attempt_at(
     if attempt > len(STEPS_S):
         return None
     step_s = STEPS_S[attempt - 1]
-    asked_s = min(retry_after_s or 0, RETRY_AFTER_STEPS_MAX * step_s)
-    return now + timedelta(seconds=max(_jittered(step_s, jitter), asked_s))
+    wait_s = _jittered(step_s, jitter)
+    if retry_after_s is not None:
+        wait_s = max(wait_s, min(retry_after_s, RETRY_AFTER_STEPS_MAX * step_s))
+    return now + timedelta(seconds=wait_s)
 
 
 def backoff_s(
@@ -62,8 +64,10 @@ def backoff_s(
     if attempt < 1:
         raise ValueError("attempt counts the tries made, from 1")
     step_s = min(base_s * 2 ** min(attempt - 1, _DOUBLINGS_MAX), cap_s)
-    asked_s = min(retry_after_s or 0, RETRY_AFTER_S_MAX)
-    return max(_jittered(step_s, jitter), float(asked_s))
+    wait_s = _jittered(step_s, jitter)
+    if retry_after_s is None:
+        return wait_s
+    return max(wait_s, min(retry_after_s, RETRY_AFTER_S_MAX))
 
 
 def parse_retry_after(value: str, now: datetime) -> int | None:
@@ -73,7 +77,7 @@ def parse_retry_after(value: str, now: datetime) -> int | None:
     """
     if _SECONDS.fullmatch(value):
         return int(value)
-    at = parse_http_date(value.encode("utf-8", "surrogatepass"))
+    at = parse_http_date(value.encode(errors="surrogatepass"))
     return None if at is None else max(0, math.ceil((at - now).total_seconds()))
 
 

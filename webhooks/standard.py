@@ -23,6 +23,9 @@ TOLERANCE_S = 300
 SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
 
 _SECRET, _PRIVATE, _PUBLIC = "whsec_", "whsk_", "whpk_"
+# Each signature starts with how it was made: by a shared secret, or by a key of two halves.
+_SYMMETRIC, _ASYMMETRIC = "v1,", "v1a,"
+_HASH = "sha256"
 _KEY_BYTES = 32
 # The id and the time are joined to the body with full stops. An id with one could move bytes from
 # one part to another without changing the signature.
@@ -92,7 +95,7 @@ def sign(
     timestamp = str(int(at.timestamp()))
     text = _signed_text(webhook_id, timestamp, body)
     signatures = [_v1(text, _secret_bytes(secret)) for secret in secrets]
-    signatures += ["v1a," + b64encode(key.sign(text)).decode() for key in signing_keys]
+    signatures += [_ASYMMETRIC + b64encode(key.sign(text)).decode() for key in signing_keys]
     return {
         "webhook-id": webhook_id,
         "webhook-timestamp": timestamp,
@@ -147,17 +150,16 @@ def _matches(key: str, text: bytes, offered: Sequence[str]) -> bool:
         return True in [_made_by(public, text, signature) for signature in offered]
     expected = _v1(text, _secret_bytes(key)).encode()
     return True in [
-        hmac.compare_digest(expected, signature.encode("utf-8", "surrogatepass"))
+        hmac.compare_digest(expected, signature.encode(errors="surrogatepass"))
         for signature in offered
     ]
 
 
 def _made_by(public: Ed25519PublicKey, text: bytes, signature: str) -> bool:
-    version, _, encoded = signature.partition(",")
-    if version != "v1a":
+    if not signature.startswith(_ASYMMETRIC):
         return False
     try:
-        public.verify(b64decode(encoded, validate=True), text)
+        public.verify(b64decode(signature.removeprefix(_ASYMMETRIC), validate=True), text)
     except (ValueError, InvalidSignature):
         return False
     return True
@@ -168,7 +170,7 @@ def _signed_text(webhook_id: str, timestamp: str, body: bytes) -> bytes:
 
 
 def _v1(text: bytes, key: bytes) -> str:
-    return "v1," + b64encode(hmac.digest(key, text, "sha256")).decode()
+    return _SYMMETRIC + b64encode(hmac.digest(key, text, _HASH)).decode()
 
 
 def _secret_bytes(secret: str) -> bytes:

@@ -64,7 +64,7 @@ def check_url(url: str, *, allow: Sequence[Network] = ()) -> TargetUrl:
     target = TargetUrl(
         url=url,
         scheme=scheme,
-        host=host.strip("[]"),
+        host=host.removeprefix("[").removesuffix("]"),
         port=port,
         address=address,
         needs_allowed=scheme != "https" or not (port == 443 or port >= _PORT_MIN),

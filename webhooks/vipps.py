@@ -30,11 +30,13 @@ _SCHEME = b"HMAC-SHA256 "
 # The whole header is rebuilt and compared, so a shorter or reordered list of signed headers cannot
 # match. Guarded by test_signed_headers_in_any_other_list_are_refused.
 _AUTHORIZATION_START = _SCHEME + b"SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature="
+_HASH = "sha256"
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
-_AUTHORIZATIONS = (b"authorization", b"x-vipps-authorization")
+# Some web servers strip `Authorization` or put their own in its place; Vipps sends a copy.
+AUTHORIZATIONS = (b"authorization", b"x-vipps-authorization")
 _READ = frozenset(
-    (*_AUTHORIZATIONS, b"x-ms-date", b"x-ms-content-sha256", b"content-encoding"),
+    (*AUTHORIZATIONS, b"x-ms-date", b"x-ms-content-sha256", b"content-encoding"),
 )
 
 
@@ -108,8 +110,8 @@ def sign(
 
     `Host` is not among them: the HTTP client sets it. Source: as `verify`.
     """
-    date, body_hash = format_http_date(at), content_hash(body)
     request = SignedRequest(method, path_and_query, host, (), body)
+    date, body_hash = format_http_date(at), content_hash(request.body)
     signed = authorization_for(request, secret.encode(), date=date.encode(), body_hash=body_hash)
     authorization = signed.decode()
     return {
@@ -140,8 +142,7 @@ def _read_headers(pairs: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def _authorization(headers: dict[bytes, bytes]) -> bytes:
-    # Some web servers strip `Authorization` or put their own in its place; Vipps sends a copy.
-    names = [name for name in _AUTHORIZATIONS if name in headers]
+    names = [name for name in AUTHORIZATIONS if name in headers]
     for name in names:
         if headers[name].startswith(_SCHEME):
             return headers[name]
@@ -183,7 +184,7 @@ def _string_to_sign(request: SignedRequest, date: bytes, content_hash: bytes) ->
 
 
 def _expected(text: bytes, key: bytes) -> bytes:
-    return _AUTHORIZATION_START + b64encode(hmac.digest(key, text, "sha256"))
+    return _AUTHORIZATION_START + b64encode(hmac.digest(key, text, _HASH))
 
 
 def _matching_secret(text: bytes, secrets: Sequence[str], authorization: bytes) -> int:

@@ -1,11 +1,13 @@
 """A stranger's bytes are refused in an orderly way; Vipps's own get in, by whoever signs them."""
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz.__main__ import CORPUS
+from tests.fuzz.__main__ import finding_of
 from tests.fuzz.mutants import try_all
+from tests.fuzz.parts import CORPUS, WEBHOOKS_EACH, Finding, parts
 from tests.fuzz.signer import signed
 from tests.fuzz.targets import GENUINE, TARGETS, Broken, must_be_signed
 from tests.webhooks import vectors
@@ -47,6 +49,25 @@ def test_kept_inputs_break_nothing(seed: Path) -> None:
 def test_every_target_begins_somewhere() -> None:
     """A fuzzer that starts from nothing finds nothing."""
     assert {path.parent.name for path in _SEEDS} == set(TARGETS)
+
+
+def test_everything_is_fuzzed_and_no_webhook_is_left_out() -> None:
+    """What runs side by side is all of it: each target, both ways to ask, all the webhooks."""
+    to_do = parts(seconds=1, webhooks=2 * WEBHOOKS_EACH + 1, seed=1)
+
+    sizes = [to_do[f"webhooks {number}"].args[0] for number in (1, 2, 3)]
+    assert set(to_do) >= {*TARGETS, "stories", "operations"}
+    assert (len(to_do), sizes) == (len(TARGETS) + 5, [WEBHOOKS_EACH, WEBHOOKS_EACH, 1])
+
+
+def test_part_that_could_not_be_done_is_wrong() -> None:
+    """A fuzzer that falls over has shown nothing, and is not taken for one that found nothing."""
+    fallen, done = Future[Finding](), Future[Finding]()
+    fallen.set_exception(OSError("no port is free"))
+    done.set_result(Finding("all done"))
+
+    assert "no port is free" in finding_of(fallen).wrong[0]
+    assert finding_of(done).wrong == ()
 
 
 def test_oracle_notices_what_it_looks_for() -> None:

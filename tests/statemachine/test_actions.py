@@ -14,6 +14,7 @@ OFFERED = [
     (State.AUTHORIZED, Amounts(1000), ("capture", "cancel", "paid-elsewhere")),
     (State.CAPTURED, Amounts(1000, 999), ("capture", "cancel", "refund", "paid-elsewhere")),
     (State.CAPTURED, Amounts(1000, 1000), ("refund", "paid-elsewhere")),
+    (State.CAPTURED, Amounts(1000, 400, 399, 600), ("refund", "paid-elsewhere")),
     (State.CAPTURED, Amounts(1000, 400, 400), ("capture", "cancel", "paid-elsewhere")),
     (State.CAPTURED, Amounts(1000, 400, 0, 600), ("refund", "paid-elsewhere")),
     (State.REFUNDED, Amounts(1000, 1000, 1000), ()),

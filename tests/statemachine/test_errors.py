@@ -21,6 +21,14 @@ def test_refusal_at_the_ends_names_them() -> None:
     assert str(behind) == "push is not possible from refunded; possible: nothing"
 
 
+def test_refusal_by_a_guard_says_why() -> None:
+    """The reason of the guard is the sentence's second half, also before the first state."""
+    error = GuardFailed(None, Trigger.PUSH, (Trigger.CREATE,), Reason("no_new_payment", "why"))
+
+    assert str(error) == "push from nothing refused: why"
+    assert error.args == (None, Trigger.PUSH, (Trigger.CREATE,), error.reason)
+
+
 def test_errors_share_one_base_that_is_never_raised() -> None:
     """Whoever only wants to know "no" catches one class."""
     assert set(MachineError.__subclasses__()) == {TransitionRefused, GuardFailed}

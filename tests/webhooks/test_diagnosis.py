@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.webhooks.builders import (
     AUTHORIZATION,
+    COPY,
     DATE,
     HASH,
     HOST,
@@ -97,6 +98,36 @@ def test_diagnosis_of_a_wrong_clock_says_by_how_much(later_s: int, expected: str
     assert diagnose(a_signed_request(), KNOWN, NOW + timedelta(seconds=later_s)) == (expected,)
 
 
+def test_diagnosis_at_the_windows_edge_blames_no_clock() -> None:
+    """Five minutes are inside the window, so another cause stands alone."""
+    request = a_signed_request(secret=OTHER_SECRET)
+
+    assert diagnose(request, KNOWN, NOW + timedelta(seconds=300)) == ("retired_secret",)
+
+
+def test_diagnosis_with_another_tolerance_asks_for_that() -> None:
+    """An operator who has narrowed the window is told of a clock that runs within five minutes."""
+    late = NOW + timedelta(seconds=11)
+
+    assert diagnose(a_signed_request(), KNOWN, late, tolerance_s=10) == ("clock_s=+11",)
+    assert diagnose(a_signed_request(), KNOWN, late, tolerance_s=11) == ()
+
+
+@pytest.mark.parametrize("lost", [AUTHORIZATION, COPY])
+def test_diagnosis_reads_either_header_of_the_signature(lost: bytes) -> None:
+    """A proxy that keeps one of the two for itself hides nothing."""
+    request = with_header(a_signed_request(secret=OTHER_SECRET), lost, None)
+
+    assert diagnose(request, KNOWN, NOW) == ("retired_secret",)
+
+
+def test_diagnosis_decodes_only_what_is_base64() -> None:
+    """A secret with a foreign character in it was not decoded by leaving that out."""
+    request = signed_with(a_signed_request(), b64decode(SECRET))
+
+    assert diagnose(request, Known((f"{SECRET[:8]}!{SECRET[8:]}",)), NOW) == ("unknown_signature",)
+
+
 def test_diagnosis_names_every_cause_at_once() -> None:
     """One round of mending is enough."""
     signed = signed_with(replace(a_signed_request(), host="shop.example:8443"), SECRET.encode())
@@ -115,6 +146,7 @@ def test_diagnosis_names_every_cause_at_once() -> None:
         (with_header(a_signed_request(), DATE, b"yesterday"), "header_malformed"),
         (with_authorization(a_signed_request(), b"Bearer x"), "header_malformed"),
         (with_authorization(a_signed_request(), None), "header_missing"),
+        (with_header(a_signed_request(), HASH, None), "header_missing"),
         (with_header(a_signed_request(), HASH, b"another"), "body_rewritten"),
         (with_header(a_signed_request(), b"content-encoding", b"gzip"), "header_malformed"),
     ],
