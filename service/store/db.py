@@ -48,6 +48,9 @@ LOCK_TIMEOUT_MS = 8000
 _SQLITE_READERS = 4
 _POSTGRES_CONNECTIONS = 12
 
+# What still takes no writing, or no longer, since another server does.
+_READ_ONLY = psycopg.errors.ReadOnlySqlTransaction
+
 _OF_SQLALCHEMY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 # The statements of the hot path go to the driver itself (service/store/statements.py).
 _OF_THE_DRIVERS = (
@@ -55,6 +58,7 @@ _OF_THE_DRIVERS = (
     sqlite3.InterfaceError,
     psycopg.OperationalError,
     psycopg.InterfaceError,
+    _READ_ONLY,
 )
 
 # A session left open keeps VACUUM from cleaning and its row locks from everyone else.
@@ -268,6 +272,13 @@ def _postgres_engine(url: str, *, is_pooled: bool) -> Engine:
         json_deserializer=orjson.loads,
         connect_args={"connect_timeout": 5, **in_session, **POSTGRES_SILENCE},
     )
+
+    @event.listens_for(engine, "handle_error")
+    def leave(failed: sa.engine.ExceptionContext) -> None:
+        # The next connection finds the server that takes over: each to this one is of no use.
+        if isinstance(failed.original_exception, _READ_ONLY):
+            failed.is_disconnect = True
+
     if is_pooled:
 
         @event.listens_for(engine, "begin")
