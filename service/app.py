@@ -22,6 +22,7 @@ from service.cause import RequestIds
 from service.clock import Clock
 from service.clockwork.attendant import Attendant
 from service.clockwork.cleaning import Cleaner
+from service.clockwork.jumps import ClockWatch
 from service.clockwork.registrations import RegistrationKeeper
 from service.commands.recovering import Recoverer
 from service.commands.worker import CommandWorker
@@ -122,8 +123,12 @@ async def working(
             commands = CommandWorker(context, client, dice=SystemRandom())
             tasks["commands"] = asyncio.create_task(commands.run(stop))
             tasks["recovery"] = asyncio.create_task(Recoverer(context, client).run(stop))
-            tasks["clockwork"] = asyncio.create_task(Attendant(context).run(stop))
-            tasks["cleaning"] = asyncio.create_task(Cleaner(context).run(stop))
+            watch = ClockWatch(context)
+            tasks["clock"] = asyncio.create_task(watch.run(stop))
+            attendant = Attendant(context, watch.is_believed)
+            tasks["clockwork"] = asyncio.create_task(attendant.run(stop))
+            cleaner = Cleaner(context, watch.is_believed)
+            tasks["cleaning"] = asyncio.create_task(cleaner.run(stop))
             keeper = RegistrationKeeper(context, client)
             tasks["registrations"] = asyncio.create_task(keeper.run(stop))
             if context.settings.broker_url:

@@ -11,6 +11,7 @@ ServiceError
 ├── ScopeMissing        a key that may not do this
 ├── TooManyRequests     more than this key may send in a while
 ├── DatabaseAway        nothing could be read or stored
+│   └── ReadTooLong       so much was asked for that it was broken off
 ├── SchemaOutdated      the database needs `betalbar migrate`
 ├── SettingsInvalid     the environment says something that can't be
 └── UpstreamError       Vipps did not do it
@@ -115,6 +116,10 @@ class TooManyRequests(ServiceError):
 
 class DatabaseAway(ServiceError):
     """The database is away; nothing was changed."""
+
+
+class ReadTooLong(DatabaseAway):
+    """So much was asked for that the database broke it off; ask for less."""
 
 
 class SchemaOutdated(ServiceError):

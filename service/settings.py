@@ -182,6 +182,9 @@ class Settings(BaseSettings):
             url = sa.make_url(value)
         except sa.exc.ArgumentError:
             raise ValueError("not a URL") from None
+        except ValueError:
+            several = "several servers are written /DATABASE?host=A:5432&host=B:5432"
+            raise ValueError(f"the port is no number; {several}") from None
         if url.get_backend_name() not in ("sqlite", "postgresql"):
             raise ValueError("starts with sqlite:/// or postgresql://")
         if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):

@@ -34,7 +34,9 @@ class Call:
         return str(next(iter(self.request.path_params.values())))
 
     async def read(self, work: Callable[[Session], T]) -> T:
-        """Return what `work` reads, on a thread, in one snapshot of the database."""
+        """Return what `work` reads, on a thread, in one snapshot of the database.
+
+        Raises: what `work` raises, ReadTooLong, DatabaseAway."""
         return await to_thread.run_sync(_read, self.context, work)
 
 
@@ -43,5 +45,5 @@ OpenHandler = Callable[[Request], Awaitable[Answer | Response]]
 
 
 def _read(context: Context, work: Callable[[Session], T]) -> T:
-    with context.database.snapshot() as session:
+    with context.database.brief_snapshot() as session:
         return work(session)

@@ -63,6 +63,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         TooManyUploads: Kind(503, "too_many_uploads", "Too many documents at once"),
         errors.Recovering: Kind(503, "recovering", "Restored, and reading at Vipps"),
         errors.DatabaseAway: Kind(503, "database_away", "Try again shortly"),
+        errors.ReadTooLong: Kind(503, "read_too_long", "Ask for less"),
         errors.SchemaOutdated: Kind(503, "schema_outdated", "The service is being updated"),
     }
 )

@@ -1,6 +1,7 @@
 """The loop that looks after invoices whose time has come; any number of processes."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -10,6 +11,7 @@ from anyio import to_thread
 from sqlmodel import col
 
 from service.clock import seconds_until
+from service.clockwork.jumps import always
 from service.context import Context
 from service.errors import DatabaseAway
 from service.ledger.attending import attend, put_off
@@ -31,9 +33,10 @@ log = structlog.get_logger(__name__)
 class Attendant:
     """Attends to due invoices until it is told to stop."""
 
-    def __init__(self, context: Context) -> None:
-        """Keep what is needed; nothing is looked at yet."""
+    def __init__(self, context: Context, may_decide: Callable[[], bool] = always) -> None:
+        """Keep what is needed; nothing is looked at yet. `may_decide`: whether the time is sure."""
         self._context = context
+        self._may_decide = may_decide
         self._next_at: datetime | None = None  # when the next is due, as of the last look
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -54,6 +57,8 @@ class Attendant:
     def attend_due(self) -> bool:
         """Attend to what is due now; False where nothing was, or could be."""
         self._next_at = self._context.clock.business_now()  # where the look fails
+        if not self._may_decide():
+            return False
         try:
             return self._together()
         except DatabaseAway:

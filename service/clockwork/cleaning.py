@@ -1,11 +1,12 @@
 """Letting go of what is kept for a time only: by itself, and by `betalbar retention`."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 from anyio import to_thread
 
+from service.clockwork.jumps import always
 from service.context import Context
 from service.errors import DatabaseAway
 from service.keeping.archive import Archive, ArchiveAway
@@ -21,9 +22,10 @@ log = structlog.get_logger(__name__)
 class Cleaner:
     """Deletes what is old until it is told to stop; any number of processes."""
 
-    def __init__(self, context: Context) -> None:
-        """Keep what is needed; nothing is looked at yet."""
+    def __init__(self, context: Context, may_decide: Callable[[], bool] = always) -> None:
+        """Keep what is needed; nothing is looked at yet. `may_decide`: whether the time is sure."""
         self._context = context
+        self._may_decide = may_decide
         self._kinds = what_is_kept(context)
         self._archive = archive_of(context)
 
@@ -36,6 +38,8 @@ class Cleaner:
 
     def clean(self) -> bool:
         """Delete some of what is too old; True where there may be more."""
+        if not self._may_decide():
+            return False
         try:
             return any([self._clean_some(kept) for kept in self._kinds])
         except (DatabaseAway, ArchiveAway) as error:

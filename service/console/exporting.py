@@ -46,8 +46,9 @@ def _export(visit: Visit) -> Response:
         return visit.page("no_export.html", {"problem": asked.problem}, status=422)
     found = _found(visit, asked)
     counted = sa.select(sa.func.count()).select_from(found.subquery())
-    with visit.context.database.transaction() as session:
+    with visit.context.database.brief_snapshot() as session:
         rows = session.execute(counted).scalar_one()
+    with visit.context.database.transaction() as session:
         note(
             session,
             visit.who.person.id,
@@ -77,7 +78,7 @@ def _pieces(visit: Visit, asked: Asked, found: sa.Select[Any]) -> Iterator[bytes
     zone = time_zone_of(visit.unit)
     while True:
         wanted = in_order(found, Invoice, asked).limit(PIECE_ROWS)
-        with visit.context.database.snapshot() as session:
+        with visit.context.database.brief_snapshot() as session:
             rows = session.scalars(wanted).all()
         if rows:
             yield _lines([_row(invoice, zone) for invoice in rows]).encode()

@@ -27,7 +27,7 @@ def feed_routes(gate: Gate) -> list[Route]:
 def _show(visit: Visit) -> Response:
     before = visit.query.get("before", "")
     until = min(int(before), _POSITION_MAX) if before.isdecimal() else _POSITION_MAX
-    with visit.context.database.snapshot() as session:
+    with visit.context.database.brief_snapshot() as session:
         gone = session.get(LetGo, visit.unit.msn) or LetGo(msn=visit.unit.msn)
         rows = _rows(session, visit.unit.msn, gone.position, until)
         events = [_told(visit, row) for row in rows[:PAGE_LENGTH]]

@@ -44,7 +44,7 @@ def _show(visit: Visit) -> Response:
 
 
 def _list(visit: Visit, asked: Asked, *, typed: str, said: str = "", status: int = 200) -> Response:
-    with visit.context.database.snapshot() as session:
+    with visit.context.database.brief_snapshot() as session:
         found = find(session, visit.unit.msn, asked, are_ids_dated=are_ids_dated(visit))
     values = {
         "asked": asked,
@@ -69,7 +69,7 @@ def _search(visit: Visit) -> Response:
     digits = re.sub(r"[\s()-]", "", typed)
     kept = {name: visit.form[name].strip() for name in FILTERS if visit.form.get(name)}
     is_phone = _PHONE.fullmatch(digits) is not None
-    with visit.context.database.snapshot() as session:
+    with visit.context.database.brief_snapshot() as session:
         if _is_there(session, visit, typed):
             return see_other(f"{LIST}/{typed}")
         customer_id = _customer(session, visit, digits) if is_phone else None

@@ -33,7 +33,7 @@ def nowhere_route(gate: Gate) -> Route:
 def _show(figures: Figures, visit: Visit) -> Response:
     now, unit = visit.business_now, visit.unit
     counted = figures.of(unit)
-    with visit.context.database.snapshot() as session:
+    with visit.context.database.brief_snapshot() as session:
         attention = needs_attention(session, unit, now=now)
         at_risk = money_at_risk(session, unit.msn)
     days = counted.days if counted else ()

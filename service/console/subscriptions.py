@@ -71,7 +71,7 @@ def subscription_routes(gate: Gate, outside: Outside) -> list[Route]:
 
 
 def _show_all(visit: Visit) -> Response:
-    with visit.context.database.snapshot() as session:
+    with visit.context.database.brief_snapshot() as session:
         found, _ = subscriptions.list_page(
             session, msn=visit.unit.msn, limit=subscriptions.SUBSCRIPTIONS_MAX
         )
@@ -86,7 +86,7 @@ def _show(visit: Visit, shown: Shown = Shown()) -> Response:
     statuses = [status] if status in set(DeliveryStatus) else []
     vault = visit.context.vault
     try:
-        with visit.context.database.snapshot() as session:
+        with visit.context.database.brief_snapshot() as session:
             found = _find(session, visit)
             deliveries, last = delivery_log.list_page(
                 session,

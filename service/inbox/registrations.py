@@ -88,7 +88,10 @@ class Registrations:
         return True
 
     def _is_newer_than(self, age: timedelta) -> bool:
-        return self._read_at is not None and self._context.clock.now() - self._read_at < age
+        if self._read_at is None:
+            return False
+        # Not newer than now: the clock may have been put back.
+        return timedelta() <= self._context.clock.now() - self._read_at < age
 
     def _read(self) -> dict[str, tuple[Registered, ...]]:
         with self._context.database.snapshot() as session:

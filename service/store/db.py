@@ -22,7 +22,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine import Engine
 from sqlmodel import Session
 
-from service.errors import DatabaseAway, SettingsInvalid
+from service.errors import DatabaseAway, ReadTooLong, SettingsInvalid
 from service.store.turns import TooLong, Turns
 
 # A merchant's request waits at most this long for the writing connection; Vipps waits
@@ -48,6 +48,9 @@ LOCK_TIMEOUT_MS = 8000
 _SQLITE_READERS = 4
 _POSTGRES_CONNECTIONS = 12
 
+# What still takes no writing, or no longer, since another server does.
+_READ_ONLY = psycopg.errors.ReadOnlySqlTransaction
+
 _OF_SQLALCHEMY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 # The statements of the hot path go to the driver itself (service/store/statements.py).
 _OF_THE_DRIVERS = (
@@ -55,6 +58,7 @@ _OF_THE_DRIVERS = (
     sqlite3.InterfaceError,
     psycopg.OperationalError,
     psycopg.InterfaceError,
+    _READ_ONLY,
 )
 
 # A session left open keeps VACUUM from cleaning and its row locks from everyone else.
@@ -69,6 +73,8 @@ _OPTIONS = " ".join(f"-c {name}={value}" for name, value in _POSTGRES_SETTINGS.i
 _SET_IN_TRANSACTION = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', true)" for name, value in _POSTGRES_SETTINGS.items()
 )
+# Whoever waits for an answer gets one, and a search through millions takes no connection for long.
+_BRIEFLY = "SET LOCAL statement_timeout = 2000"
 _REFUSED_BY_A_POOLER = "unsupported startup parameter"
 
 # A server whose machine is gone says nothing more. Left alone, the system would wait for two hours
@@ -146,6 +152,23 @@ class Database:
         Raises: DatabaseAway, where nothing could be read."""
         with _border(), self._reading.turn(BUSY_TIMEOUT_S), _session(self._reader) as session:
             yield session
+
+    @contextmanager
+    def brief_snapshot(self) -> Iterator[Session]:
+        """Read as in `snapshot`, for somebody who waits: PostgreSQL gives a statement 2 s.
+
+        Raises: ReadTooLong, DatabaseAway."""
+        try:
+            with self.snapshot() as session:
+                if not self.is_sqlite:
+                    session.connection().exec_driver_sql(_BRIEFLY)
+                yield session
+        except DatabaseAway as away:
+            why = away.__cause__
+            why = why.orig if isinstance(why, exc.DBAPIError) else why
+            if isinstance(why, psycopg.errors.QueryCanceled):
+                raise ReadTooLong from away
+            raise
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -249,6 +272,13 @@ def _postgres_engine(url: str, *, is_pooled: bool) -> Engine:
         json_deserializer=orjson.loads,
         connect_args={"connect_timeout": 5, **in_session, **POSTGRES_SILENCE},
     )
+
+    @event.listens_for(engine, "handle_error")
+    def leave(failed: sa.engine.ExceptionContext) -> None:
+        # The next connection finds the server that takes over: each to this one is of no use.
+        if isinstance(failed.original_exception, _READ_ONLY):
+            failed.is_disconnect = True
+
     if is_pooled:
 
         @event.listens_for(engine, "begin")

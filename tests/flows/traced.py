@@ -18,13 +18,18 @@ _NOT_ALLOWED = re.compile(r"Operation not permitted|PTRACE")
 
 
 @contextmanager
-def traced(pid: int, *expressions: str, to: Path = Path(os.devnull)) -> Iterator[None]:
+def traced(
+    pid: int, *expressions: str, to: Path = Path(os.devnull), file: Path | None = None
+) -> Iterator[None]:
     """Watch every thread of a process until the block ends, by these expressions of strace.
+
+    `file`: only what it does to that one.
 
     Skips, loudly, where there is no strace or it may not look into other processes."""
     if shutil.which(_STRACE) is None:
         pytest.skip("NOT RUN: needs strace")
     flags = [word for expression in expressions for word in ("-e", expression)]
+    flags += ["-P", str(file)] if file is not None else []
     command = [_STRACE, "-f", "-s", "64", "-o", str(to), *flags, "-p", str(pid)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watching:
         assert watching.stderr is not None

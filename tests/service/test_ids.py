@@ -4,6 +4,8 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from service.ids import new_id
 
 
@@ -26,6 +28,22 @@ def test_ids_are_all_different_and_sort_by_time_of_making() -> None:
     names = [new_id("evt") for _ in range(10_000)]
 
     assert len(set(names)) == len(names)
+    assert names == sorted(names)
+
+
+def test_ids_start_differently_while_the_clock_stands_or_goes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F16: what is numbered in the last eight characters is unique whatever the clock does."""
+    later = time.time_ns() + 10**12
+    before = new_id("dlv")
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    ahead = [new_id("dlv") for _ in range(1_000)]
+    monkeypatch.undo()
+    back = [new_id("dlv") for _ in range(1_000)]
+
+    names = [before, *ahead, *back]
+    assert len({name[:-8] for name in names}) == len(names)
     assert names == sorted(names)
 
 

@@ -279,6 +279,11 @@ EXPLAINED: Mapping[str, Explained] = MappingProxyType(
             "nothing could be read or stored, so nothing was changed",
             "try again after `Retry-After`",
         ),
+        "read_too_long": Explained(
+            503,
+            "PostgreSQL took more than 2 s for a statement and broke it off; nothing was changed",
+            "ask for less: another filter, a shorter time, a smaller `limit`; or try again",
+        ),
         "overloaded": Explained(
             503,
             "as much is under way, or as many connections are open, as may be; nothing was done",

@@ -43,6 +43,8 @@ def codes_of(path: str, method: str, operation: Operation) -> tuple[str, ...]:
     if not operation.is_open:
         codes += ["unauthorized", "scope_missing", "invalid_input"]
         codes += ["too_many_requests", "database_away", "overloaded"]
+        if scope_of(method, operation) is Scope.READ:
+            codes += ["read_too_long"]
     if "{" in path:
         codes += ["not_found"]
     if has_body:

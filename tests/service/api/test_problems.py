@@ -1,9 +1,11 @@
 """Every refusal is a problem document with a stable code, and says nothing it shouldn't."""
 
+import asyncio
 import inspect
 from collections.abc import Iterator
 
 import httpx
+import psycopg
 import pytest
 from starlette.requests import Request
 from structlog.testing import capture_logs
@@ -15,6 +17,7 @@ from service.api.answers import Answer
 from service.api.problems import KINDS, kind_of, problem_response
 from service.api.routing import open_route
 from service.errors import Conflict, FieldError, InvalidInput, UpstreamRejected
+from tests.builders import ONLY_POSTGRESQL
 from tests.service.api.shop import ONLY_SQLITE, PHONE, Shop, take_away
 
 pytestmark = pytest.mark.anyio
@@ -138,6 +141,29 @@ async def test_unforeseen_error_is_a_500_that_tells_nothing(shop: Shop) -> None:
     assert failed["trace_id"] == answer.json()["traceId"]
     assert isinstance(failed["exc_info"], ZeroDivisionError)
     assert PHONE not in str([line for line in logs if line is not failed])
+
+
+@ONLY_POSTGRESQL
+async def test_list_that_takes_too_long_is_broken_off_with_503(
+    shop: Shop, database_url: str
+) -> None:
+    """T43: whatever is asked for, a statement has two seconds, and I am told to ask for less."""
+    lists = (
+        "invoices?q=rent",
+        "events",
+        "customers",
+        "subscriptions",
+        "reports/daily?date=2026-08-01",
+    )
+    with psycopg.connect(database_url) as holding:
+        holding.execute("LOCK invoice, event, customer, subscription, transition")
+        answers = await asyncio.gather(*(shop.client.get(f"/v1/{path}") for path in lists))
+    after = await asyncio.gather(*(shop.client.get(f"/v1/{path}") for path in lists))
+
+    assert [answer.status_code for answer in answers] == [503] * len(lists)
+    assert {answer.json()["code"] for answer in answers} == {"read_too_long"}
+    assert {answer.headers["Retry-After"] for answer in answers} == {"2"}
+    assert [answer.status_code for answer in after] == [200] * len(lists)
 
 
 async def test_database_away_is_a_503_that_says_when_to_come_back(shop: Shop) -> None:

@@ -13,7 +13,7 @@ from service.errors import DatabaseAway
 from service.store.db import Database
 from service.store.schema import migrate
 from statemachine import Outcome
-from tests.builders import VippsPayment, a_desk
+from tests.builders import ONLY_POSTGRESQL, VippsPayment, a_desk
 
 
 @pytest.fixture
@@ -64,3 +64,17 @@ def test_connection_that_is_cut_in_a_transaction_is_an_outage(server: Any) -> No
         assert session.execute(sa.text("SELECT position FROM feed")).scalar_one() == 0
     assert desk.told() == []
     database.dispose()
+
+
+@ONLY_POSTGRESQL
+def test_server_that_takes_no_more_writing_is_left(database: Database) -> None:
+    """Whoever wrote to it is told to come again, and the next connection is a new one."""
+    desk = a_desk(database)
+    with database.transaction() as session:
+        session.execute(sa.text("SET SESSION default_transaction_read_only = on"))
+
+    with pytest.raises(DatabaseAway), database.transaction() as session:
+        session.execute(sa.text("UPDATE feed SET position = 7"))
+    desk.create()
+
+    assert desk.invoice().state == "created"
