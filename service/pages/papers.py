@@ -10,7 +10,6 @@ from service.ledger.documents import StoredDocument, find_document
 from service.ledger.resource import page_url
 from service.pages.endpoint import PRIVATE, Visit
 from service.pages.look import Found
-from service.pages.paper import invoice_pdf
 from service.pages.view import invoice_on_page
 
 
@@ -41,6 +40,9 @@ class Papers:
             return find_document(session, self._context.vault, found.invoice)
 
     def _draw(self, visit: Visit) -> bytes:
+        # What draws takes a tenth of a second to load, which no start waits for.
+        from service.pages.paper import invoice_pdf
+
         now = self._context.clock.business_now()
         invoice = invoice_on_page(visit.found, visit.language, now)
         return invoice_pdf(invoice, visit.language, visit.brand, self._link(visit.found))

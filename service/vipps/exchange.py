@@ -1,10 +1,12 @@
 """One HTTP request to Vipps and its answer, within bounds."""
 
 import os
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 
@@ -58,7 +60,7 @@ def _network() -> httpx.AsyncBaseTransport:
     """Return the way out by aiohttp: httpx's own pool looks at every connection for each request.
 
     With sixty calls under way that costs tens of milliseconds a call (docs/performance.md)."""
-    tls = httpx.create_ssl_context(trust_env=False)
+    tls = _tls()
 
     def session() -> aiohttp.ClientSession:  # belongs to the running loop
         return aiohttp.ClientSession(
@@ -70,6 +72,12 @@ def _network() -> httpx.AsyncBaseTransport:
         )
 
     return _Network(verify=tls, trust_env=False, client=session)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # One for all clients: making it reads every certificate of the machine.
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class _Network(AiohttpTransport):

@@ -16,10 +16,14 @@ from service.cli.program import MODULES
 
 # The first argument of a command that is to die at a point of `tests.flows.killed_at`.
 KILLED_AT = "killed-at"
+# That of a sandbox by `tests.flows.sandbox_process`.
+SANDBOX = "sandbox-process"
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 # A command loads its own module only; here each is there before the first is asked for.
-_CONTEXT.set_forkserver_preload(["service.app", *MODULES, "tests.flows.forked"])
+_CONTEXT.set_forkserver_preload(
+    ["service.app", *MODULES, "tests.flows.sandbox_process", "tests.flows.forked"]
+)
 
 
 class Forked:
@@ -81,6 +85,11 @@ def _run(
         from tests.flows import killed_at
 
         killed_at.main(arguments[1:])
+        return
+    if arguments[0] == SANDBOX:
+        from tests.flows import sandbox_process
+
+        sandbox_process.main(*arguments[1:])
         return
     sys.argv = ["betalbar", *arguments]
     from service.cli import main

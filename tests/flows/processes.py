@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tests.flows.forked import Forked
+from tests.quick import PromptServer
 
 T = TypeVar("T")
 
@@ -157,7 +158,7 @@ class Served:
     def __init__(self, app: ASGIApp) -> None:
         """Choose a port; `start` listens on it."""
         self._app = app
-        self._server: uvicorn.Server | None = None
+        self._server: PromptServer | None = None
         self._thread: threading.Thread | None = None
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -171,7 +172,7 @@ class Served:
         config = uvicorn.Config(
             self._app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1
         )
-        self._server = server = uvicorn.Server(config)
+        self._server = server = PromptServer(config)
         self._thread = threading.Thread(target=_serve, args=(server, listening), daemon=True)
         self._thread.start()
 
@@ -183,6 +184,6 @@ class Served:
             self._server = None
 
 
-def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
+def _serve(server: PromptServer, listening: socket.socket) -> None:
     with listening:
         server.run(sockets=[listening])

@@ -1,10 +1,9 @@
-"""A sandbox as its own process: `python -m tests.flows.sandbox_process FILE PORT`.
+"""A sandbox as its own process, forked like the service's (tests/flows/forked.py).
 
 Its payments are in the file, so that it may be killed; what takes Vipps a minute takes it
 seconds, so that a test need not wait.
 """
 
-import sys
 from pathlib import Path
 
 import uvicorn
@@ -23,7 +22,3 @@ def main(path: str, port: str) -> None:
         silence_s=0.5,
     )
     uvicorn.run(create_app(settings), port=int(port), log_level="critical")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

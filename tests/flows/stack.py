@@ -12,6 +12,7 @@ from typing import Any
 from service.sandbox.registrations import EVENT_TYPES
 from tests.fake_merchant import FakeMerchant
 from tests.flows.client import Api, Json, Phone, an_invoice
+from tests.flows.forked import SANDBOX
 from tests.flows.front import Front
 from tests.flows.processes import (
     FORKED,
@@ -170,7 +171,7 @@ def environment_for(database_url: str, public_url: str, sandbox_url: str) -> dic
 def sandbox_child(folder: Path) -> Child:
     """Return the sandbox's process, not started yet."""
     port = free_port()
-    command = [PYTHON, "-m", "tests.flows.sandbox_process", str(folder / "sandbox.db"), str(port)]
+    command = [FORKED, SANDBOX, str(folder / "sandbox.db"), str(port)]
     url = f"http://127.0.0.1:{port}"
     return Child("sandbox", command, clean_environment(), folder, url)
 

@@ -18,6 +18,7 @@ from service.context import Context
 from service.settings import load_settings
 from tests.flows.client import Api
 from tests.flows.processes import HTTP, eventually
+from tests.quick import PromptServer
 
 API_KEY = "a-key-of-the-tests-of-pages"
 _REFERENCES = count(1)
@@ -102,7 +103,7 @@ def living(folder: Path, **environment: str) -> Iterator[Living]:
         settings = load_settings({f"BETALBAR_{name}": text for name, text in given.items()})
         app = create_app(settings)
         config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
+        server = PromptServer(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -1,7 +1,6 @@
 """A live sandbox, a merchant that calls it and an address that hears of it."""
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +15,12 @@ from starlette.types import ASGIApp
 
 from service.sandbox import Clock, SandboxProtocol, SandboxSettings, create_app
 from service.sandbox.registrations import EVENT_TYPES
+from tests.quick import TLS, PromptServer
 from tests.sandbox import conformance
 
 WAIT_S = 20.0
 MSN = "123456"
 OTHER_MSN = "654321"
-# One for all callers: making it reads every certificate of the machine.
-TLS = ssl.create_default_context()
 CALM = SandboxSettings(has_rate_limits=False)
 
 Json = dict[str, Any]
@@ -53,7 +51,7 @@ def served(app: ASGIApp) -> Iterator[str]:
         log_level="critical",
         timeout_graceful_shutdown=1,
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -1,12 +1,13 @@
 """The contracts themselves, as files, and a viewer for them; anybody may read them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import orjson
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -34,8 +35,8 @@ _PAGE_HEADERS = {
 def contract_handlers(base_url: str) -> Mapping[str, OpenHandler]:
     """Return who answers for `/openapi.json`, `/asyncapi.json` and `/docs`."""
     return {
-        "/openapi.json": _file(served_openapi(base_url)),
-        "/asyncapi.json": _file(served_asyncapi(base_url)),
+        "/openapi.json": _file(lambda: served_openapi(base_url)),
+        "/asyncapi.json": _file(lambda: served_asyncapi(base_url)),
         "/docs": _page,
     }
 
@@ -45,11 +46,13 @@ def asset_route() -> Route:
     return Route("/docs/assets/{name}", _serve_asset, methods=["GET"])
 
 
-def _file(document: Any) -> OpenHandler:
-    body = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+def _file(document: Callable[[], Any]) -> OpenHandler:
+    # Made when first asked for, beside the others: it takes half a second, which no start waits
+    # for, and no webhook either.
+    body = cache(lambda: orjson.dumps(document(), option=orjson.OPT_INDENT_2))
 
     async def handle(_: Request) -> Answer:
-        return Answer(200, body)
+        return Answer(200, await to_thread.run_sync(body))
 
     return handle
 

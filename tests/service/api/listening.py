@@ -12,6 +12,8 @@ import orjson
 import uvicorn
 from starlette.types import ASGIApp
 
+from tests.quick import PromptServer
+
 
 @asynccontextmanager
 async def listening(app: ASGIApp) -> AsyncIterator[str]:
@@ -20,7 +22,7 @@ async def listening(app: ASGIApp) -> AsyncIterator[str]:
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, http="httptools", timeout_graceful_shutdown=3
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     serving = asyncio.create_task(server.serve(sockets=[taken]))
     try:
         async with asyncio.timeout(10):

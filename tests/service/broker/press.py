@@ -40,6 +40,7 @@ class Press:
             yield task
         finally:
             stop.set()
+            self.context.wake.events.hear()
             await task
 
     def invoice(self, msn: str = MSN, description: str = "Invoice 123") -> None:

@@ -36,6 +36,7 @@ async def _working(desk: Desk) -> AsyncIterator[None]:
             yield
         finally:
             stop.set()
+            context.wake.commands.hear()
             await running
 
 

@@ -6,18 +6,22 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from starlette.applications import Starlette
 
 from service.console import Console
 from service.context import Context
 from service.kinds import Role
+from service.staff import passwords
 from service.staff.users import NewPerson, add_user
 from service.store.db import Database
 from tests.browser import browser, context, page  # noqa: F401 - fixtures
 from tests.builders import MSN, NOW, OTHER_MSN, a_context
 from tests.flows.processes import Served
+from tests.quick import TLS
 
 PASSWORD = "a-good-password"
+_CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 @dataclass(slots=True)
@@ -44,7 +48,9 @@ def desk(database: Database) -> Iterator[Desk]:
 @contextmanager
 def open_desk(made: Context) -> Iterator[Desk]:
     """Serve a console, and let a person of each role in."""
-    with made.database.transaction() as session:
+    with made.database.transaction() as session, pytest.MonkeyPatch.context() as patch:
+        # What a password costs by design, four of them would cost each test.
+        patch.setattr(passwords, "_HASHER", _CHEAP)
         for role in Role:
             person = NewPerson(
                 role.value, role.value.title(), role, (MSN,), PASSWORD, has_second_factor=False
@@ -52,6 +58,6 @@ def open_desk(made: Context) -> Iterator[Desk]:
             add_user(session, made.vault, person, now=NOW)
     served = Served(Starlette(routes=Console(made).routes))
     served.start()
-    with httpx.Client(base_url=served.url) as http:
+    with httpx.Client(base_url=served.url, verify=TLS) as http:
         yield Desk(made, http, served.url)
     served.stop()

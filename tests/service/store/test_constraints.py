@@ -1,11 +1,14 @@
 """Each constraint refuses what it is there to refuse, whatever the code above does."""
 
+from collections.abc import Iterator
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import exc
 
 from service.store.db import Database
 from tests.builders import REFERENCE, VippsPayment, a_desk
+from tests.conftest import KINDS, fresh_database
 from tests.service.inbox.posting import register
 
 # There are two invoices with a payment each; the first one is authorized.
@@ -58,9 +61,19 @@ _WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", _WRONG)
-def test_constraint_refuses_what_must_not_be(database: Database, name: str) -> None:
-    """Should the code ever be wrong, the database says no."""
+@pytest.fixture(scope="module", params=KINDS)
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """Fill one database of each kind: what is refused leaves it as it was."""
+    with fresh_database(request, tmp_path_factory.mktemp("constraints")) as url:
+        database = Database(url)
+        _fill(database)
+        yield database
+        database.dispose()
+
+
+def _fill(database: Database) -> None:
     desk = a_desk(database)
     desk.create()
     desk.create(reference=f"{REFERENCE}45", phone_number="4799999999")
@@ -69,8 +82,12 @@ def test_constraint_refuses_what_must_not_be(database: Database, name: str) -> N
     register(desk.context)
     register(desk.context, "another")
 
-    with pytest.raises(exc.IntegrityError) as refused, database.transaction() as session:
+
+@pytest.mark.parametrize("name", _WRONG)
+def test_constraint_refuses_what_must_not_be(filled: Database, name: str) -> None:
+    """Should the code ever be wrong, the database says no."""
+    with pytest.raises(exc.IntegrityError) as refused, filled.transaction() as session:
         session.execute(sa.text(_WRONG[name]))
 
-    if not database.is_sqlite:
+    if not filled.is_sqlite:
         assert getattr(refused.value.orig, "diag").constraint_name == name  # noqa: B009
