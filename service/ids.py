@@ -19,6 +19,7 @@ _RANDOM_PART = (1 << _RANDOM_BITS) - 1
 _TIME_SHIFTS = tuple(range(40, -1, -10))
 _RANDOM_SHIFTS = tuple(range(_RANDOM_BITS - 10, -1, -10))
 _TIME_DIGITS = 10  # of the 26 characters
+_NAME_DIGITS = 2 * _RANDOM_BYTES * 4 // 5  # the others, of five bits each
 
 
 def new_id(kind: str) -> str:
@@ -31,6 +32,17 @@ def new_id(kind: str) -> str:
         os.urandom(_RANDOM_BYTES)
     )
     return f"{kind}_{_text(_above_the_last(fresh))}"
+
+
+def named_id(kind: str, name: bytes) -> str:
+    """Return an id made now whose random part is these ten bytes instead: see `name_part`."""
+    milliseconds = time.time_ns() // 1_000_000
+    return f"{kind}_{_text(milliseconds << _RANDOM_BITS | int.from_bytes(name))}"
+
+
+def name_part(name: str) -> str:
+    """Return what an id has beside its kind and its time."""
+    return name[-_NAME_DIGITS:]
 
 
 def first_id(kind: str, at: datetime) -> str:
