@@ -23,6 +23,7 @@ _TIME_DIGITS = 10  # of the 26 characters
 # place of the last eight characters: no two ids may have the same eighteen before.
 _SERIES_BITS = 40
 _SERIES_PART = (1 << _SERIES_BITS) - 1
+_NAME_DIGITS = 2 * _RANDOM_BYTES * 4 // 5  # the others, of five bits each
 
 
 def new_id(kind: str) -> str:
@@ -36,6 +37,17 @@ def new_id(kind: str) -> str:
         os.urandom(_RANDOM_BYTES)
     )
     return f"{kind}_{_text(_above_the_last(fresh))}"
+
+
+def named_id(kind: str, name: bytes) -> str:
+    """Return an id made now whose random part is these ten bytes instead: see `name_part`."""
+    milliseconds = time.time_ns() // 1_000_000
+    return f"{kind}_{_text(milliseconds << _RANDOM_BITS | int.from_bytes(name))}"
+
+
+def name_part(name: str) -> str:
+    """Return what an id has beside its kind and its time."""
+    return name[-_NAME_DIGITS:]
 
 
 def first_id(kind: str, at: datetime) -> str:

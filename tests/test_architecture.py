@@ -53,7 +53,7 @@ service.group_commit      | errors                                     | anyio s
 service.schedule          | settings                                   |
 service.door              | ids problem_frame settings                         | anyio httptools orjson starlette structlog uvicorn uvloop
 
-service.vipps             | clock errors kinds webhooks                | aiohttp httpx httpx_aiohttp orjson
+service.vipps             | clock errors ids kinds webhooks                | aiohttp httpx httpx_aiohttp orjson
 service.outbox.destinations |                                          |
 service.outbox.vetted     | outbox.destinations webhooks               | aiohttp anyio
 service.outbox.egress     | outbox.destinations outbox.vetted webhooks | aiohttp certifi yarl
@@ -70,6 +70,7 @@ service.feed              | BASE outbox                                | anyio s
 service.commands          | BASE group_commit ledger schedule vipps statemachine webhooks | anyio orjson sqlalchemy sqlmodel structlog
 service.inbox             | BASE group_commit ledger problem_frame statemachine webhooks | anyio orjson sqlalchemy sqlmodel starlette structlog
 service.inbox.registering | BASE commands vipps statemachine           | anyio sqlalchemy sqlmodel
+service.inbox.lost        | BASE vipps                                 | anyio sqlalchemy
 service.staff             | BASE                                       | argon2 orjson pyotp sqlalchemy sqlmodel
 service.keeping           | BASE statemachine                          | orjson sqlalchemy sqlmodel
 service.clockwork         | BASE inbox.registering keeping ledger outbox vipps | anyio sqlalchemy sqlmodel structlog
@@ -77,11 +78,11 @@ service.clockwork         | BASE inbox.registering keeping ledger outbox vipps |
 service.documents         | BASE ledger                                | anyio segno starlette
 service.broker            | BASE                                       | anyio nats nkeys orjson sqlalchemy sqlmodel structlog
 service.api               | BASE audit awaiting broker documents events events.shapes feed group_commit ledger metrics outbox outbox.egress problem_frame shapes vipps statemachine webhooks | anyio limits orjson pydantic sqlalchemy sqlmodel starlette structlog
-service.console           | BASE audit inbox inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
+service.console           | BASE audit inbox inbox.lost inbox.registering ledger metrics outbox outbox.egress staff statemachine vipps webhooks | anyio jinja2 limits orjson sqlalchemy sqlmodel starlette structlog
 service.pages             | BASE awaiting documents ledger vipps statemachine | anyio babel jinja2 limits reportlab sqlalchemy sqlmodel starlette structlog
 service.opening           | BASE traces_otel units                     | structlog
 service.app               | BASE api broker clockwork commands console door inbox inbox.registering logs neighbours opening outbox outbox.egress pages sandbox staff stopping vipps | anyio sqlalchemy starlette structlog
-service.cli               | BASE api app audit clockwork commands door events.shapes feed inbox inbox.registering keeping ledger logs metrics neighbours opening sandbox shapes staff statemachine units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
+service.cli               | BASE api app audit clockwork commands door events.shapes feed inbox inbox.lost inbox.registering keeping ledger logs metrics neighbours opening sandbox shapes staff statemachine units vipps webhooks | httpx orjson pydantic rich segno sqlalchemy sqlmodel standardwebhooks starlette typer uvicorn
 """  # noqa: E501 - a table is read by its columns
 
 

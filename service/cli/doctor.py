@@ -16,7 +16,14 @@ from sqlmodel import Session, col
 from service.cli.bundle import write_bundle
 from service.cli.doctor_keeping import examine_keeping
 from service.cli.doctor_network import examine_address, examine_port
-from service.cli.findings import Finding, compare_clocks, differences, next_step, show_findings
+from service.cli.findings import (
+    Finding,
+    compare_clocks,
+    differences,
+    next_step,
+    show_findings,
+    strangers,
+)
 from service.cli.output import AsJson, show_json
 from service.cli.serving import api_key
 from service.context import Context
@@ -27,6 +34,7 @@ from service.errors import (
     SettingsInvalid,
     UpstreamRejected,
 )
+from service.inbox.lost import find_lost
 from service.inbox.registering import active, compare, webhook_url
 from service.opening import open_context
 from service.settings import Settings, load_settings
@@ -262,7 +270,9 @@ async def _at_vipps(context: Context, client: VippsClient, msn: str) -> list[Fin
     advice = "" if is_known else f"betalbar webhooks register --msn {msn}"
     said = "Vipps reports to us" if is_known else "Vipps does not report to us"
     registration = Finding(f"registration of {msn}", is_known, said, advice)
-    return [Finding(name, True, "Vipps takes them"), registration, *differences(standing)]
+    unknown = await find_lost(context, client, standing.keys)
+    found = [registration, *differences(standing), *strangers(msn, unknown)]
+    return [Finding(name, True, "Vipps takes them"), *found]
 
 
 def _start(settings: Settings) -> str:

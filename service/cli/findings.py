@@ -7,6 +7,7 @@ import httpx
 from rich.console import Console
 
 from service.context import Context
+from service.inbox.lost import LOOKED_BACK, Unknown
 from service.inbox.registering import Standing
 from service.vipps import reason_of
 from webhooks.instants import parse_http_date
@@ -52,6 +53,23 @@ def differences(standing: Standing) -> list[Finding]:
     found += [f"{vipps_id} is at our address, without our secret" for vipps_id in standing.unknown]
     advice = f"betalbar webhooks sync --msn {standing.msn}"
     return [Finding("registration", False, detail, advice) for detail in found]
+
+
+def strangers(msn: str, unknown: Unknown) -> list[Finding]:
+    """Return what Vipps reported of payments that are not here: lost ones, and others'."""
+    found = []
+    if unknown.lost:
+        named = ", ".join(f"{one.reference} ({one.state})" for one in unknown.lost)
+        advice = (
+            "have them posted again, by the same reference and amount: nobody is asked twice;"
+            " docs/how-to/backup.md says what follows"
+        )
+        said = f"made after the backup that was restored, and at Vipps: {named}"
+        found.append(Finding(f"lost invoices of {msn}", False, said, advice))
+    if count := unknown.others + unknown.unasked:
+        said = f"{count} in {LOOKED_BACK.days} days, as another shop on this sales unit has them"
+        found.append(Finding(f"payments of others at {msn}", True, said))
+    return found
 
 
 def show_findings(console: Console, findings: Iterable[Finding]) -> None:

@@ -134,7 +134,8 @@ def _due(session: Session, now: datetime, *, later: datetime, limit: int) -> sa.
             sa.or_(command.next_attempt_at <= now, command.status == CommandStatus.WAITING),
             sa.or_(unit.held_until.is_(None), unit.held_until <= now),
             unit.vipps_keys.is_not(None),
-            sa.or_(unit.recovering_since.is_(None), _is_first_to_read()),
+            sa.or_(unit.recovering_since.is_(None), command.kind == CommandKind.READ_PAYMENT),
+            sa.or_(~_has_unread(), _is_its_turn()),
             ~_has_one_before(),
             _calls_so_far(now) < _calls_max(),
         )
@@ -146,11 +147,16 @@ def _due(session: Session, now: datetime, *, later: datetime, limit: int) -> sa.
     return statement.with_for_update(skip_locked=True, of=table_of(Command))
 
 
-def _is_first_to_read() -> sa.ColumnElement[bool]:
-    """Tell what goes to Vipps of a restored sales unit, which does not know what was done already.
+def _has_unread() -> sa.Exists:
+    """Tell whether anything of the sales unit is unread: nearly always there is nothing."""
+    return sa.exists().where(table_of(Unread).c.msn == table_of(Command).c.msn)
 
-    Reads alone; of an invoice none before its payments are known (see `seeking`), and then in the
-    chain's own order: of two payments of which we know neither's end, one could seem to live."""
+
+def _is_its_turn() -> sa.ColumnElement[bool]:
+    """Tell what goes to Vipps of an invoice of which something is unread.
+
+    Nothing before its payments are known (see `seeking`), and then the chain in its own order: of
+    two payments of which we know neither's end, one could seem to live."""
     command, payment, unread = table_of(Command).c, table_of(Payment).c, table_of(Unread).c
     before = table_of(Payment).alias("payment_before").c
     is_unsought = sa.exists().where(unread.id == command.invoice_id)
@@ -159,7 +165,7 @@ def _is_first_to_read() -> sa.ColumnElement[bool]:
         before.attempt < payment.attempt,
         before.id == unread.id,
     )
-    return sa.and_(command.kind == CommandKind.READ_PAYMENT, ~is_unsought, ~has_one_before)
+    return sa.and_(~is_unsought, ~has_one_before)
 
 
 def _has_one_before() -> sa.Exists:

@@ -21,6 +21,7 @@ from service.ledger.record import judge_early_again
 from service.ledger.resource import amounts_of
 from service.ledger.types import Evidence
 from service.store.inserts import table_of
+from service.store.recovery import add_unread
 from service.store.tables import (
     LIVE_PAYMENT_STATES,
     OPEN_STATUSES,
@@ -132,6 +133,29 @@ def take_next_name(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -
         close_if_nothing_lives(book, invoice)
     elif State(invoice.state).is_payable:
         ask_again(book, invoice, user_flow=flow or payment.user_flow)
+
+
+def seek_lost(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """Have all read that was made for this invoice before a restore that has lost it.
+
+    First whether there is more than this payment: its end might not be the invoice's."""
+    for key in (invoice.id, payment.id):
+        add_unread(book.session, key, invoice.msn)
+
+
+def refuse_lost(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:
+    """Ask nobody where Vipps has a payment of this invoice from before a restore, of another sum.
+
+    Another name would let the customer pay twice; a person has to look."""
+    payment.state = PaymentState.REFUSED
+    payment.replacement_flow = None
+    book.touch(invoice, payment)
+    _drop_withdrawals(book, payment)
+    if invoice.closing is not None:
+        close_if_nothing_lives(book, invoice)
+    else:
+        reason = "before a restore this invoice had another amount, and its payment is at Vipps"
+        tell_why_not(book, invoice, Conflict("reference_taken", reason))
 
 
 def ask_without_expiry(book: Book, invoice: InvoiceRecord, payment: PaymentRecord) -> None:

@@ -21,7 +21,7 @@ from service.errors import DatabaseAway
 from service.kinds import CommandKind
 from service.ledger.book import Book, write
 from service.store.inserts import table_of
-from service.store.recovery import end_recovery_if_read, recovering_since
+from service.store.recovery import end_recovery_if_read, to_be_read
 from service.store.tables import OPEN_STATUSES, Command, CommandStatus, Payment, Unread
 from service.vipps import VippsClient
 from service.wake import is_set_within, rest
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 class Recoverer:
-    """Brings each recovering sales unit to its end, until it is told to stop."""
+    """Has all read that is unread, and ends recoveries, until it is told to stop."""
 
     def __init__(self, context: Context, client: VippsClient) -> None:
         """Keep what is needed; nothing is looked at yet."""
@@ -58,10 +58,10 @@ class Recoverer:
             listener.close()
 
     async def look(self) -> bool:
-        """Seek and ask for what comes next, of each sales unit; True where any is recovering."""
+        """Seek and ask for what comes next, of each sales unit; True where anything is unread."""
         try:
-            recovering = await to_thread.run_sync(self._recovering)
-            for msn, since in recovering:
+            unread = await to_thread.run_sync(self._unread)
+            for msn, since in unread:
                 await self._seeker.seek(msn)
                 await to_thread.run_sync(self._go_on, msn, since)
         except DatabaseAway:
@@ -70,15 +70,15 @@ class Recoverer:
             # The worker boundary: the next look may do better.
             log.exception("not_recovered")
         else:
-            return bool(recovering)
+            return bool(unread)
         return True
 
-    def _recovering(self) -> list[tuple[str, datetime]]:
+    def _unread(self) -> list[tuple[str, datetime | None]]:
         with self._context.database.snapshot() as session:
-            return recovering_since(session)
+            return to_be_read(session)
 
-    def _go_on(self, msn: str, since: datetime) -> None:
-        if write(self._context, partial(_ask, msn=msn)):
+    def _go_on(self, msn: str, since: datetime | None) -> None:
+        if write(self._context, partial(_ask, msn=msn)) or since is None:
             return
         with self._context.database.transaction() as session:
             is_over = end_recovery_if_read(session, msn, since=since)

@@ -8,6 +8,7 @@ from service.commands.claim import Claimed
 from service.kinds import CommandKind
 from service.ledger.sharing import Told, told_by_userinfo, told_by_vipps
 from service.vipps import Answer, CommandVerdict, Then, VippsClient, judge
+from service.vipps.adoption import is_of_a_lost
 from service.vipps.answer import no_answer
 from service.vipps.bodies import modification_body
 from service.vipps.reading import (
@@ -57,6 +58,12 @@ class Ran:
     redirect_url: str | None = field(repr=False)
     at: datetime
     is_absent: bool = False
+
+    @property
+    def is_of_a_lost(self) -> bool:
+        """Tell whether Vipps has a payment of this invoice from before a restore has lost it."""
+        there = self.reading
+        return there is not None and is_of_a_lost(there.snapshot, self.claimed.invoice_id)
 
     @property
     def last_try_ago_s(self) -> float | None:

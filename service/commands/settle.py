@@ -9,7 +9,9 @@ from service.commands.creating import (
     ask_without_expiry,
     give_up_the_lost,
     push,
+    refuse_lost,
     refuse_payment,
+    seek_lost,
     take_next_name,
 )
 from service.commands.outcome import (
@@ -28,7 +30,12 @@ from service.ledger.reading import sums_agree, take_in
 from service.store.recovery import were_read
 from service.store.tables import CommandStatus, InvoiceRecord, PaymentRecord
 from service.vipps import Then
-from service.vipps.adoption import UNSEEN_S, is_seen_by_now, is_taken_elsewhere, may_adopt
+from service.vipps.adoption import (
+    UNSEEN_S,
+    is_seen_by_now,
+    is_taken_elsewhere,
+    may_adopt,
+)
 from service.vipps.bodies import LEFT_S_MIN
 from statemachine import PaymentState, VippsEventName
 
@@ -71,7 +78,7 @@ def _settle_one(book: Book, ran: Ran) -> None:
     book.cause = claimed.cause.text
     invoice = book.invoice(claimed.invoice_id)
     payment = next(p for p in book.payments(invoice) if p.id == claimed.payment_id)
-    if ran.reading is not None and not _is_strangers(ran, ran.reading):
+    if ran.reading is not None and _is_to_be_taken_in(ran, ran.reading):
         reading = ran.reading
         take_in(
             book,
@@ -85,10 +92,13 @@ def _settle_one(book: Book, ran: Ran) -> None:
     _THEN[ran.verdict.then](book, ran, invoice, payment)
 
 
-def _is_strangers(ran: Ran, reading: Reading) -> bool:
-    """Tell whether the payment that Vipps has under our reference is not ours."""
-    may_be = ran.verdict.then in (Then.ADOPT_OR_SUFFIX, Then.ASK_ANEW)
-    return may_be and not _is_ours(ran, reading)
+def _is_to_be_taken_in(ran: Ran, reading: Reading) -> bool:
+    """Tell whether what Vipps has under our reference is ours, and all that there is before it.
+
+    Of an invoice that was lost and posted again, its other payments have to be found first."""
+    if ran.verdict.then not in (Then.ADOPT_OR_SUFFIX, Then.ASK_ANEW):
+        return True
+    return _is_ours(ran, reading) and not ran.is_of_a_lost
 
 
 def _is_ours(ran: Ran, reading: Reading) -> bool:
@@ -166,7 +176,13 @@ def _take_what_is_there(
     book: Book, ran: Ran, reading: Reading, invoice: InvoiceRecord, payment: PaymentRecord
 ) -> None:
     """Go on with the payment that Vipps has, if it is ours; else ask under another name."""
-    if _is_ours(ran, reading):
+    if ran.is_of_a_lost and _is_ours(ran, reading):
+        close(book, ran, CommandStatus.DONE)
+        seek_lost(book, invoice, payment)
+    elif ran.is_of_a_lost:
+        close(book, ran, CommandStatus.FAILED)
+        refuse_lost(book, invoice, payment)
+    elif _is_ours(ran, reading):
         push(book, invoice, payment, ran)
         close(book, ran, CommandStatus.DONE)
     else:

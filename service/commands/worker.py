@@ -158,4 +158,7 @@ class CommandWorker:
         raise DatabaseAway
 
     def _settle(self, batch: Sequence[Ran]) -> Sequence[bool]:
-        return write(self._context, lambda book: settle(book, batch))
+        are_ours = write(self._context, lambda book: settle(book, batch))
+        if any(ran.is_of_a_lost for ran in batch):
+            self._context.wake.recovery.set()
+        return are_ours

@@ -19,11 +19,13 @@ from service.console.rendering import see_other
 from service.errors import ServiceError
 from service.ids import first_id
 from service.inbox import registering
+from service.inbox.lost import Unknown, find_lost
 from service.inbox.refusals import recent_refusals
 from service.inbox.registering import Standing, webhook_url
 from service.staff.roles import Permission
 from service.staff.signing_in import note
 from service.store.tables import Invoice, Registration, StoredVippsEvent
+from service.vipps import VippsClient
 from webhooks.meanings import meaning_of
 
 HERE = "/console/vipps"
@@ -124,12 +126,23 @@ def _healed(session: Session, msn: str) -> Sequence[Any]:
 
 def _compare(outside: Outside, visit: Visit) -> Response:
     try:
-        standing = from_thread.run(
-            registering.compare, visit.context, outside.to_vipps, visit.unit.msn
-        )
+        standing, unknown = from_thread.run(_ask_vipps, visit, outside.to_vipps)
     except ServiceError as error:
         return _show(visit, Told(problem=f"Vipps could not be asked: {error}"), status=502)
-    return _show(visit, Told(news="Asked Vipps just now.", findings=list(_findings(standing))))
+    findings = [*_findings(standing), *_lost(unknown)]
+    return _show(visit, Told(news="Asked Vipps just now.", findings=findings))
+
+
+async def _ask_vipps(visit: Visit, vipps: VippsClient) -> tuple[Standing, Unknown]:
+    standing = await registering.compare(visit.context, vipps, visit.unit.msn)
+    return standing, await find_lost(visit.context, vipps, standing.keys)
+
+
+def _lost(unknown: Unknown) -> Sequence[str]:
+    return [
+        f"{one.reference} is {one.state} there and lost here, by a restore: have it posted again."
+        for one in unknown.lost
+    ]
 
 
 def _findings(standing: Standing) -> Sequence[str]:

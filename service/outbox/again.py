@@ -61,6 +61,10 @@ def redeliver(session: Session, *, msn: str, delivery_id: str, now: datetime) ->
     if found is None:
         raise NotFound("there is no such delivery")
     _lock_living(session, found.subscription_id)
+    # Held, so that it does not go before the answer shows it; it may have gone since it was found.
+    mine = sa.select(DELIVERY.c.id).where(DELIVERY.c.id == delivery_id)
+    if session.execute(mine.with_for_update()).first() is None:
+        raise NotFound("there is no such delivery")
     session.execute(_set_due(now).where(DELIVERY.c.id == delivery_id, DELIVERY.c.lease.is_(None)))
     readiness.hurry(session, found.subscription_id, now=now)
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from service.store.inserts import table_of
+from service.store.statements import insert_or_leave
 from service.store.tables import Invoice, Payment, SalesUnit, Unread
 from statemachine import PaymentState, State
 
@@ -67,8 +68,8 @@ def begin_recovery(session: Session, *, now: datetime, msn: str = "") -> None:
 
 
 def add_unread(session: Session, key: str, msn: str) -> None:
-    """Have one more read before the recovery ends."""
-    session.execute(sa.insert(_unread).values(id=key, msn=msn))
+    """Have one more read before anything else is sent for its invoice, or its recovery ends."""
+    insert_or_leave(session, Unread, {"id": key, "msn": msn})
 
 
 def _may_have_changed() -> sa.ColumnElement[bool]:
@@ -92,6 +93,15 @@ def recovering_since(session: Session) -> list[tuple[str, datetime]]:
         _unit.c.recovering_since.is_not(None)
     )
     return [(msn, since) for msn, since in session.execute(marked.order_by(_unit.c.msn))]
+
+
+def to_be_read(session: Session) -> list[tuple[str, datetime | None]]:
+    """Return the MSNs of which something is unread, and since when they recover, if they do."""
+    has_unread = sa.exists().where(_unread.c.msn == _unit.c.msn)
+    wanted = sa.select(_unit.c.msn, _unit.c.recovering_since).where(
+        sa.or_(_unit.c.recovering_since.is_not(None), has_unread)
+    )
+    return [(msn, since) for msn, since in session.execute(wanted.order_by(_unit.c.msn))]
 
 
 def recoveries(session: Session) -> list[Recovery]:

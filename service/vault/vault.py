@@ -20,6 +20,8 @@ _PURPOSES = ("data", "phone", "sub", "page", "signing", "sandbox", "staff", "req
 
 _DEMO_PASSWORD_BYTES = 9
 
+_INVOICE_NAME_BYTES = 10  # what an id has room for
+
 _TOKEN_BYTES = 18  # 144 random-looking bits: unguessable, and 24 characters in a link
 
 
@@ -71,6 +73,12 @@ class Vault:
 
         With a key: a bare hash over a body would tell whoever tries all phone numbers (T46)."""
         return hmac.digest(self._keys["request"], digest, "sha256")
+
+    def invoice_name(self, msn: str, reference: str) -> bytes:
+        """Return what an invoice's id says of its reference, for whoever has these keys.
+
+        The same every time: so it is known again where a restored database has lost it."""
+        return self._derive("request", f"invoice:{msn}:{reference}")[:_INVOICE_NAME_BYTES]
 
     def page_token(self, invoice_id: str) -> str:
         """Return the unguessable token of an invoice's page; the same every time."""

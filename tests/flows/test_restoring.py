@@ -4,6 +4,7 @@ What leaves the service is seen from outside: each call to Vipps passes a turnst
 merchant gets is in their mail.
 """
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,16 @@ class Drill:
         for child in self.stack.service:
             child.wait_ready("/readyz")
 
+    def lost(self) -> str:
+        """Return what `betalbar doctor` says of invoices that were lost; empty: nothing."""
+        child = self.stack.betalbar("doctor", "--json")
+        child.name = a_name("doctor")  # each run's output is its own
+        child.start()
+        assert child.process is not None
+        child.process.wait(120)
+        findings = json.loads(child.stdout.read_text())["findings"]
+        return "".join(one["detail"] for one in findings if one["check"].startswith("lost"))
+
     def left_to_read(self) -> list[int]:
         """Return how much each recovering sales unit has still to read."""
         told = HTTP.get(f"{self.stack.service[0].url}/readyz").json()["recovering"]
@@ -148,6 +159,8 @@ def test_restored_service_sends_nothing_until_it_knows_what_vipps_did_since(dril
     api.reaches(paid, "authorized")
     assert api.act(again, "push", wait_s=30).status_code == 200
     second = f"{again}-2"  # a payment that the backup can't know, in place of one that it does
+    lost = a_name("lost")  # an invoice that it can't know
+    api.create(lost, wait_s=30)
     before = _effects(stack, taken)
 
     with drill.restored(backup):
@@ -157,6 +170,7 @@ def test_restored_service_sends_nothing_until_it_knows_what_vipps_did_since(dril
         eventually(lambda: drill.left_to_read() == [2], what="all read but one")
         refused = _capture_at_once(stack, paid)
         stack.phone.approve(kept)
+        stack.phone.approve(lost)
         api.reaches(kept, "authorized")
         drill.kill()
         drill.start()
@@ -174,6 +188,12 @@ def test_restored_service_sends_nothing_until_it_knows_what_vipps_did_since(dril
         assert [one["reference"] for one in api.invoice(again)["payments"]] == [again, second]
         stack.phone.approve(second)
         api.reaches(again, "authorized")
+        eventually(lambda: not stack.unheard(lost), what="kept")
+        assert f"{lost} (AUTHORIZED)" in drill.lost()
+        api.create(lost)  # as it was posted the first time
+        api.reaches(lost, "authorized")
+        assert (drill.lost(), _effects(stack, lost)) == ("", ["created", "authorized"])
+        assert f"{lost}-2" not in stack.phone.payments()
         eventually(lambda: _are_settled(stack), what="nothing under way")
 
         _assert_nothing_was_lost_or_doubled(stack, shop, taken, before)

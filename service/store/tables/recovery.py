@@ -14,7 +14,8 @@ class Home(SQLModel, table=True):
 class Unread(SQLModel, table=True):
     """Something that may have changed at Vipps since the backup, and was not read there yet.
 
-    Its sales unit is recovering, `recovering_since`, until the last of these rows is gone."""
+    A sales unit that is recovering, `recovering_since`, is so until the last of its rows is gone.
+    Later there may be some of an invoice that was lost, and posted again."""
 
     __tablename__ = "unread"
 

@@ -30,9 +30,9 @@ async def test_payment_that_took_anothers_place_after_the_backup_is_found(
     async with open_stage(database) as stage:
         await push(stage, REFERENCE)
         (invoice,) = stage.all(Invoice)
-        await _withdraw(stage, REFERENCE)
-        await _make(stage, f"{REFERENCE}-2", "inv_of_somebody_else")
-        await _make(stage, f"{REFERENCE}-4", invoice.id)
+        await withdraw(stage, REFERENCE)
+        await make(stage, f"{REFERENCE}-2", "inv_of_somebody_else")
+        await make(stage, f"{REFERENCE}-4", invoice.id)
 
         await _recover(stage)
 
@@ -88,15 +88,19 @@ async def _recover(stage: Stage) -> None:
     await asyncio.gather(*tasks)
 
 
-async def _withdraw(stage: Stage, reference: str) -> None:
+async def withdraw(stage: Stage, reference: str) -> None:
+    """Let a payment end at Vipps, unheard."""
     path, key = f"/epayment/v1/payments/{reference}/cancel", {"Idempotency-Key": reference}
     body = {"cancelTransactionOnly": True}
     (await stage.vipps.post(path, json=body, headers=key)).raise_for_status()
 
 
-async def _make(stage: Stage, reference: str, invoice_id: str) -> None:
+async def make(
+    stage: Stage, reference: str, invoice_id: str, *, amount_minor: int = AMOUNT
+) -> None:
+    """Let there be a payment at Vipps that was made for this invoice."""
     body = {
-        "amount": {"currency": "NOK", "value": AMOUNT},
+        "amount": {"currency": "NOK", "value": amount_minor},
         "reference": reference,
         "userFlow": "PUSH_MESSAGE",
         "customer": {"phoneNumber": "4791234500"},
