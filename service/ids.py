@@ -50,6 +50,14 @@ def name_part(name: str) -> str:
     return name[-_NAME_DIGITS:]
 
 
+def named_bytes(name: str) -> bytes | None:
+    """Return the ten bytes that an id was made of, see `named_id`; None: it can't be one."""
+    digits = name_part(name)
+    if len(digits) < _NAME_DIGITS or not set(digits) <= set(_ALPHABET):
+        return None
+    return _number(digits).to_bytes(_RANDOM_BYTES)
+
+
 def first_id(kind: str, at: datetime) -> str:
     """Return what comes before every id made from that millisecond on, and after all before."""
     value = int(at.timestamp() * 1000) << _RANDOM_BITS
@@ -59,10 +67,14 @@ def first_id(kind: str, at: datetime) -> str:
 def made_at(name: str) -> datetime:
     """Return when an id was made, to the millisecond, in real time."""
     digits = name.rpartition("_")[2][:_TIME_DIGITS]
-    milliseconds = 0
+    return datetime.fromtimestamp(_number(digits) / 1000, UTC)
+
+
+def _number(digits: str) -> int:
+    number = 0
     for digit in digits:
-        milliseconds = milliseconds << 5 | _ALPHABET.index(digit)
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+        number = number << 5 | _ALPHABET.index(digit)
+    return number
 
 
 class _Last:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from service.store.db import Database
 from service.store.schema import migrate
 from tests.postgresql import Server, running_server
+from tests.written import WRITTEN
 
 KINDS = ("sqlite", "postgresql")
 
@@ -25,6 +26,13 @@ settings.load_profile("patient")
 def anyio_backend() -> str:
     """Run `@pytest.mark.anyio` tests on asyncio, which is what the service runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_secret_was_written() -> Iterator[None]:
+    """When all is over, no log of a service that ran shows a secret or somebody's number (I11)."""
+    yield
+    assert WRITTEN.shown() == []
 
 
 @pytest.fixture(scope="session")

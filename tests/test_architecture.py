@@ -43,7 +43,7 @@ service.ids               |                                            |
 service.problem_frame     |                                            |
 service.settings          | errors                                     | pydantic pydantic_settings sqlalchemy
 service.store             | errors kinds statemachine webhooks         | alembic orjson psycopg sqlalchemy sqlmodel
-service.vault             | errors store                               | cryptography sqlalchemy sqlmodel
+service.vault             | errors ids store                               | cryptography sqlalchemy sqlmodel
 service.traces            |                                            |
 service.traces_otel       | traces                                     | opentelemetry
 service.context           | clock observed settings store traces vault wake |

@@ -4,7 +4,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from service.errors import Conflict, FieldError, InvalidInput
-from service.ids import named_id, new_id
+from service.ids import named_id
 from service.ledger.book import Book
 from service.ledger.hashing import GENESIS
 from service.ledger.payments import claim_reference, start_payment
@@ -96,9 +96,13 @@ def _new_record(book: Book, unit: SalesUnit, new: NewInvoice) -> InvoiceRecord:
     if new.currency != unit.currency:
         reason = f"this sales unit's currency is {unit.currency}"
         raise InvalidInput(FieldError("amount.currency", reason))
-    reference = new.reference or new_id("inv").replace("_", "-")
     # Posted again after a restore it is known as the one whose payments Vipps has: `adoption`.
-    invoice_id = named_id("inv", book.vault.invoice_name(unit.msn, reference))
+    if new.reference is None:
+        name = book.vault.new_invoice_name(unit.msn)
+    else:
+        name = book.vault.invoice_name(unit.msn, new.reference)
+    invoice_id = named_id("inv", name)
+    reference = new.reference or invoice_id.replace("_", "-")
     return InvoiceRecord(
         id=invoice_id,
         msn=unit.msn,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import Session, col
 
+from service.ids import named_bytes
 from service.store.statements import insert_or_leave
 from service.store.tables import DataKey
 from service.vault.box import Box
@@ -20,7 +21,9 @@ _PURPOSES = ("data", "phone", "sub", "page", "signing", "sandbox", "staff", "req
 
 _DEMO_PASSWORD_BYTES = 9
 
-_INVOICE_NAME_BYTES = 10  # what an id has room for
+# What an id has room for; of those whose reference is their id, half is chance and half proof.
+_INVOICE_NAME_BYTES = 10
+_PROOF_BYTES = 5
 
 _TOKEN_BYTES = 18  # 144 random-looking bits: unguessable, and 24 characters in a link
 
@@ -78,7 +81,17 @@ class Vault:
         """Return what an invoice's id says of its reference, for whoever has these keys.
 
         The same every time: so it is known again where a restored database has lost it."""
+        own = named_bytes(reference)
+        if own is not None and own == self._proven(msn, own[:-_PROOF_BYTES]):
+            return own  # it was made of the id
         return self._derive("request", f"invoice:{msn}:{reference}")[:_INVOICE_NAME_BYTES]
+
+    def new_invoice_name(self, msn: str) -> bytes:
+        """Return the same for an invoice whose reference will be its id."""
+        return self._proven(msn, os.urandom(_INVOICE_NAME_BYTES - _PROOF_BYTES))
+
+    def _proven(self, msn: str, chance: bytes) -> bytes:
+        return chance + self._derive("request", f"made:{msn}:{chance.hex()}")[:_PROOF_BYTES]
 
     def page_token(self, invoice_id: str) -> str:
         """Return the unguessable token of an invoice's page; the same every time."""

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from tests.flows.forked import Forked
 from tests.quick import PromptServer
+from tests.written import WRITTEN
 
 T = TypeVar("T")
 
@@ -26,6 +27,8 @@ DEADLINE_S = 60.0
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
 FORKED = "forked"
+# Commands whose output is a log.
+_SERVING = frozenset(("serve", "worker"))
 
 # One for all threads, since making one costs 30 ms; no connection is used twice, because a
 # killed process leaves them half open.
@@ -90,6 +93,8 @@ class Child:
     def start(self) -> None:
         """Start it; return before it is ready."""
         assert not self.is_alive()
+        if _SERVING.intersection(self.command):
+            WRITTEN.watch(self.stdout, self.stderr, environment=self.environment)
         if self.command[0] == FORKED:
             self.process = Forked(
                 self.command[1:],

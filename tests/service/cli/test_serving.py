@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
 from markdown_it import MarkdownIt
+
+from tests.written import WRITTEN
 
 README = Path(__file__).parents[3] / "README.md"
 START_WITHIN_S = 90.0
@@ -36,8 +38,10 @@ class Served:
 
 @contextmanager
 def started(folder: Path, *words: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """Run one command in `folder` until the block ends."""
-    with _running(folder, words, settings, stderr=subprocess.DEVNULL) as process:
+    """Run one command in `folder` until the block ends; what it logs is looked through later."""
+    log = folder / f"{words[0]}.err"
+    WRITTEN.watch(log, environment=_named(settings))
+    with log.open("ab") as file, _running(folder, words, settings, stderr=file) as process:
         yield process
 
 
@@ -52,10 +56,10 @@ def started_with_errors(
 
 @contextmanager
 def _running(
-    folder: Path, words: Sequence[str], settings: Mapping[str, str], *, stderr: int
+    folder: Path, words: Sequence[str], settings: Mapping[str, str], *, stderr: int | IO[bytes]
 ) -> Iterator[subprocess.Popen[str]]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BETALBAR_")}
-    named = {f"BETALBAR_{name.upper()}": value for name, value in settings.items()}
+    named = _named(settings)
     process = subprocess.Popen(
         [sys.executable, "-m", "service.cli", *words],
         cwd=folder,
@@ -74,6 +78,10 @@ def _running(
             process.communicate(timeout=15)
         finally:
             process.kill()
+
+
+def _named(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"BETALBAR_{name.upper()}": value for name, value in settings.items()}
 
 
 @contextmanager

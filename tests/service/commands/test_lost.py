@@ -10,7 +10,7 @@ import pytest
 
 from service.commands.recovering import Recoverer
 from service.commands.worker import CommandWorker
-from service.ids import named_id
+from service.ids import name_part, named_bytes, named_id
 from service.ledger.acts import cancel
 from service.ledger.book import Book, write
 from service.ledger.invoices import create_invoice
@@ -157,6 +157,22 @@ def test_nothing_is_sent_for_an_invoice_that_is_sought_and_others_go_on(
         add_unread(session, sought.id, MSN)
 
     assert {one.invoice_id for one in claimed(desk)} == {other.id}
+
+
+def test_reference_that_was_made_for_me_names_the_same_invoice_when_i_post_it(
+    database: Database,
+) -> None:
+    """Whoever left naming to the service posts again by the name that it was told."""
+    desk = a_desk(database)
+    made = desk.write(lambda b: create_invoice(b, MSN, an_invoice(reference=None), THE_MERCHANT)[0])
+    vault = desk.context.vault
+
+    names = [vault.invoice_name(msn, made.reference) for msn in (MSN, "654321")]
+    forged = f"{made.reference[:-1]}{'0' if made.reference[-1] != '0' else '1'}"
+
+    assert name_part(named_id("inv", names[0])) == name_part(made.id)
+    assert vault.invoice_name(MSN, forged) != named_bytes(forged)
+    assert len({*names, vault.invoice_name(MSN, forged)}) == 3
 
 
 def test_invoices_name_is_its_references_and_its_sales_units(database: Database) -> None:
