@@ -32,8 +32,8 @@ topology: $(STAMP) ## Run all of compose.yaml without containers, towards a sand
 test: $(STAMP) ## Run every test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-torture: $(STAMP) ## Run for hours: random histories, kills, and a feed that many write to
-	$(BIN)/python -m tests.torture --histories 100000 --kills 1000 --feed-events 100000
+torture: $(STAMP) ## Run for hours: random histories, kills, faults, and a feed that many write to
+	$(BIN)/python -m tests.torture --histories 100000 --kills 1000 --fault-rounds 20 --feed-events 100000
 
 SECONDS_EACH ?= 60
 WEBHOOKS ?= 1000000

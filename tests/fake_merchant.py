@@ -55,6 +55,11 @@ async def accept(_received: Received) -> Answer:
     return Answer()
 
 
+async def accept_genuine(received: Received) -> Answer:
+    """Say 401 to what is not signed by us just now, as the official packages have one do."""
+    return Answer(204 if received.is_verified else 401)
+
+
 class FakeMerchant:
     """Records what it gets; `react` decides the answer, `secrets` what is genuine."""
 
@@ -82,6 +87,10 @@ class FakeMerchant:
         pairs = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
         await send({"type": "http.response.body", "body": answer.body})
+
+    def forget_refused(self) -> None:
+        """Keep only what was genuine."""
+        self.received = [received for received in self.received if received.is_verified]
 
     def events(self, *, type_: str | None = None) -> list[dict[str, Any]]:
         """Return the events received, pings left out unless asked for."""

@@ -2,8 +2,9 @@
 
 Histories: random lives of invoices while webhooks get lost, doubled, late and shuffled, each
 ending where Vipps's logs end (I4). Kills: SIGKILL at random instants under load (I12), of one
-process on SQLite, then of three on a PostgreSQL that crashes now and then itself. Feed: eight
-writers and a reader that stops and starts (I8), on both.
+process on SQLite, then of three on a PostgreSQL that crashes now and then itself. Faults: all that
+breaks beside, in rounds (F8 to F20), on both. Feed: eight writers and a reader that stops and
+starts (I8), on both.
 """
 
 import argparse
@@ -87,11 +88,19 @@ def torture_by_kills(count: int, *options: str, seed: int) -> int:
     return failed
 
 
+def torture_by_faults(rounds: int, *, seed: int) -> int:
+    """Let everything break in so many rounds on each database; return the worst exit code."""
+    command = [sys.executable, "-m", "tests.flows.faults", f"--rounds={rounds}", f"--seed={seed}"]
+    given: tuple[list[str], ...] = ([], ["--postgresql"])
+    return max(subprocess.run([*command, *more], check=False).returncode for more in given)
+
+
 def main() -> int:
     """Torture as asked for; print the seed with which it is repeated."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--histories", type=int, default=100_000)
     options.add_argument("--kills", type=int, default=1_000, help="on each kind of database")
+    options.add_argument("--fault-rounds", type=int, default=20, help="on each kind of database")
     options.add_argument("--feed-events", type=int, default=100_000, help="on each database")
     options.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
     chosen = options.parse_args()
@@ -104,6 +113,8 @@ def main() -> int:
     if chosen.kills:
         killed |= torture_by_kills(chosen.kills, seed=chosen.seed)
         killed |= torture_by_kills(chosen.kills, "--postgresql", "--processes=3", seed=chosen.seed)
+    if chosen.fault_rounds:
+        killed |= torture_by_faults(chosen.fault_rounds, seed=chosen.seed)
     return 1 if wrong or killed else 0
 
 

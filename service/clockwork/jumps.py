@@ -86,6 +86,9 @@ class ClockWatch:
         except DatabaseAway:
             log.warning("not_brought_forward", reason="DatabaseAway")
             self._mend_until = self._steady() + MEND_S
+        except Exception:
+            # The worker boundary: without it nobody would see the next jump.
+            log.exception("not_brought_forward")
         else:
             self._context.wake.set_all_work()
 

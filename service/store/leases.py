@@ -84,10 +84,11 @@ def bring_forward(
     for column, wait, *conditions in (
         (command.c.next_attempt_at, _SOON, is_waiting),
         (command.c.next_attempt_at, _IN_HAND, is_running),
-        (delivery.c.next_attempt_at, _SOON, is_pending, ~is_leased),
-        (delivery.c.next_attempt_at, _IN_HAND, is_pending, is_leased),
+        # Subscriptions before their deliveries, as all others lock them.
         (subscription.c.rests_until, _SOON),
         (subscription.c.ready_at, _SOON),
+        (delivery.c.next_attempt_at, _SOON, is_pending, ~is_leased),
+        (delivery.c.next_attempt_at, _IN_HAND, is_pending, is_leased),
         (unit.c.held_until, _SOON),
         (unit.c.registrations_due_at, _SOON),
         (broker.c.next_attempt_at, _SOON),

@@ -14,6 +14,7 @@ from tests.fake_merchant import FakeMerchant
 from tests.flows.client import Api, Json, Phone, an_invoice
 from tests.flows.forked import SANDBOX
 from tests.flows.front import Front
+from tests.flows.lines import Line
 from tests.flows.processes import (
     FORKED,
     HTTP,
@@ -88,11 +89,14 @@ class Stack:
         """Return the customer's phone: the sandbox's own API."""
         return Phone(self.sandbox.url)
 
-    def subscribe(self, *types: str) -> Shop:
-        """Open a shop's endpoint and subscribe it; return it once it is verified."""
+    def subscribe(self, *types: str, line: Line | None = None) -> Shop:
+        """Open a shop's endpoint and subscribe it, by a line; return it once it is verified."""
         shop = Shop()
         self.shops.append(shop)
-        body = {"url": shop.url, "eventTypes": list(types or ("*",))}
+        url = shop.url
+        if line is not None:
+            line.end, url = shop.served.port, url.replace(f":{shop.served.port}", f":{line.port}")
+        body = {"url": url, "eventTypes": list(types or ("*",))}
         made = self.api.call("POST", "/v1/subscriptions", body)
         assert made.status_code == 201, made.text
         shop.app.secrets.append(made.json()["secret"])

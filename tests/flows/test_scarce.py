@@ -3,6 +3,7 @@
 import resource
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -36,10 +37,11 @@ def _pid(stack: Stack) -> int:
     return process.pid
 
 
-def _webhook(stack: Stack, *, within_s: float = DEADLINE_S) -> int:
+def _webhook(stack: Stack, *, within_s: float = DEADLINE_S, size: int = 0) -> int:
     """Send a webhook of a payment that nobody knows; return the answer's status."""
     name = f"scarce-{next(_numbers):08}"
-    body = orjson.dumps(a_vipps_event(reference=name, psp_reference=name, msn=MSN))
+    event = a_vipps_event(reference=name, psp_reference=name, msn=MSN, padding="x" * size)
+    body = orjson.dumps(event)
     secret, base = stack.environment["BETALBAR_VIPPS_WEBHOOK_SECRET"], stack.front_served.url
     headers = signed_headers(body, msn=MSN, secret=secret, at=Clock().now(), base=base)
     url = f"{stack.service[0].url}/webhooks/vipps/{MSN}"
@@ -100,9 +102,30 @@ def test_process_without_descriptors_serves_again_when_it_has_some(stack: Stack)
     assert _stored(stack) > before
 
 
-def _is_taken(stack: Stack) -> bool:
+def test_process_without_memory_acknowledges_only_what_it_has_stored(stack: Stack) -> None:
+    """F20: it answers with an error, or dies at once; when it has some again, all goes on."""
+    pid, before = _pid(stack), _stored(stack)
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_AS)
+
+    # Less than it has already: not a page more.
+    resource.prlimit(pid, resource.RLIMIT_AS, (1, hard))
+    with ThreadPoolExecutor(32) as vipps:
+        taken = list(vipps.map(lambda _: _is_taken(stack, size=50_000), range(96)))
+    stored = _stored(stack) - before
+    if stack.service[0].is_alive():
+        resource.prlimit(pid, resource.RLIMIT_AS, (soft, hard))
+    else:
+        stack.service[0].start()
+    stack.service[0].wait_ready("/readyz")
+
+    assert sum(taken) < len(taken)
+    assert stored >= sum(taken)
+    assert _webhook(stack) == 200
+
+
+def _is_taken(stack: Stack, *, size: int = 0) -> bool:
     """Tell whether a webhook was acknowledged; a connection that is not let in is none."""
     try:
-        return _webhook(stack, within_s=_PATIENCE_S) == 200
+        return _webhook(stack, within_s=_PATIENCE_S, size=size) == 200
     except httpx.TransportError:
         return False
