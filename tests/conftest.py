@@ -1,6 +1,7 @@
 """What every test may ask for: a fresh database, on SQLite and on PostgreSQL 18."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,10 @@ from hypothesis import HealthCheck, settings
 from service.store.db import Database
 from service.store.schema import migrate
 from tests.postgresql import Server, running_server
+
+# For international addresses, of which no schema of ours has any, jsonschema would make dozens of
+# grammars, for seconds, in each process that tests.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 KINDS = ("sqlite", "postgresql")
 
