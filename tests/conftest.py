@@ -25,6 +25,14 @@ settings.register_profile(
 )
 settings.load_profile("patient")
 
+# Begun last, as their names would have it, they keep one worker busy while the other has no more.
+_LONG = ("test_docs_run.py", "test_histories.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; all others stay in their order."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
