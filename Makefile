@@ -7,6 +7,10 @@ CODE := service statemachine webhooks tests
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 	--no-strip-extras --generate-hashes --quiet --custom-compile-command 'make lock'
 
+# Where no bytecode is kept, each of the hundreds of processes that tests start compiles the service
+# anew, and each worker every test. What is empty here is not set for Python.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Two workers fill two cores. A test file stays with one worker, and the files in their order: a
 # folder's services are started once per worker, and stopped as soon as it goes on to the next.
 WORKERS ?= 2

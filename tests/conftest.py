@@ -1,6 +1,7 @@
 """What every test may ask for: a fresh database, on SQLite and on PostgreSQL 18."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,10 @@ from service.store.schema import migrate
 from tests.postgresql import Server, running_server
 from tests.written import WRITTEN
 
+# For international addresses, of which no schema of ours has any, jsonschema would make dozens of
+# grammars, for seconds, in each process that tests.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 KINDS = ("sqlite", "postgresql")
 
 # A machine that others use, too, is slow at times: no test is about how long an example takes.
@@ -20,6 +25,14 @@ settings.register_profile(
     "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("patient")
+
+# Begun last, as their names would have it, they keep one worker busy while the other has no more.
+_LONG = ("test_docs_run.py", "test_histories.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; all others stay in their order."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ _WAITING = (
     ("command", "next_attempt_at", "status IN ('waiting', 'running')"),
     ("command_attempt", "started_at", "true"),
     ("delivery", "next_attempt_at", "status = 'pending'"),
+    # When the next of its deliveries is due.
+    ("subscription", "ready_at", "ready_at IS NOT NULL"),
 )
 
 

@@ -117,8 +117,8 @@ def living(folder: Path, **environment: str) -> Iterator[Living]:
 
 def _is_ready(url: str) -> bool:
     try:
-        ready = httpx.get(f"{url}/readyz", trust_env=False)
-        hooks = httpx.get(f"{url}/sandbox/registrations", trust_env=False)
+        ready = HTTP.get(f"{url}/readyz")
+        hooks = HTTP.get(f"{url}/sandbox/registrations")
     except httpx.TransportError:
         return False
     return ready.status_code == 200 and (hooks.status_code != 200 or bool(hooks.json()["items"]))

@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from tests.flows.processes import HTTP
 from tests.service.cli.conftest import Betalbar
 from tests.service.cli.test_serving import (
     Served,
@@ -35,7 +35,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, 
     """Serve once, with one invoice that was sent."""
     folder = tmp_path_factory.mktemp("served")
     with served(folder) as one:
-        httpx.post(f"{one.url}/v1/invoices?wait=10", json=INVOICE, headers=_headers(one))
+        HTTP.post(f"{one.url}/v1/invoices?wait=10", json=INVOICE, headers=_headers(one))
         yield one, folder
 
 
@@ -101,7 +101,7 @@ def test_tail_with_a_key_of_nobody_says_so(
 
 
 def _feed(one: Served) -> list[Any]:
-    page: list[Any] = httpx.get(f"{one.url}/v1/events", headers=_headers(one)).json()["items"]
+    page: list[Any] = HTTP.get(f"{one.url}/v1/events", headers=_headers(one)).json()["items"]
     return page
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from service.cli.rows import COLUMNS, Row, Wrong, read_rows
+from tests.flows.processes import HTTP
 from tests.service.cli.conftest import Betalbar, Ended
 from tests.service.cli.test_serving import Served, served, started, states_of, wait_for
 
@@ -63,7 +63,7 @@ def test_send_into_the_app_is_with_vipps_at_once_and_shown_with_its_cause(
     """Beside a running service: sent, approved, and each step told with its cause."""
     one, folder = service
     sent = _beside(one, folder, "send", "14900", "--to", "4791234567", "--reference", "i-0001-x")
-    httpx.post(f"{one.url}/sandbox/payments/i-0001-x/approve")
+    HTTP.post(f"{one.url}/sandbox/payments/i-0001-x/approve")
     wait_for(lambda: states_of(one).get("i-0001-x") == "authorized")
     shown = _beside(one, folder, "show", "i-0001-x")
 

@@ -7,8 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
-
+from tests.flows.processes import HTTP
 from tests.service.cli.test_serving import README, served
 
 
@@ -36,16 +35,16 @@ def test_reconcile_beside_a_running_service_heals_a_lost_webhook(tmp_path: Path)
             "customer": {"phoneNumber": "4791234567"},
             "reference": "lost-webhook",
         }
-        made = httpx.post(f"{one.url}/v1/invoices?wait=10", json=body, headers=headers, timeout=20)
-        httpx.put(f"{one.url}/sandbox/chaos", json={"lose": 1}).raise_for_status()
+        made = HTTP.post(f"{one.url}/v1/invoices?wait=10", json=body, headers=headers, timeout=20)
+        HTTP.put(f"{one.url}/sandbox/chaos", json={"lose": 1}).raise_for_status()
         approve = f"{one.url}/sandbox/payments/lost-webhook/approve"
-        httpx.post(approve).raise_for_status()
+        HTTP.post(approve).raise_for_status()
         later = {"advanceSeconds": 7200}
-        httpx.post(f"{one.url}/sandbox/clock", json=later).raise_for_status()
+        HTTP.post(f"{one.url}/sandbox/clock", json=later).raise_for_status()
 
         ended = reconcile(tmp_path, one.url, "--json")
-        now = httpx.get(f"{one.url}/v1/invoices/lost-webhook", headers=headers).json()
-        moved = httpx.get(f"{one.url}/v1/invoices/lost-webhook/transitions", headers=headers)
+        now = HTTP.get(f"{one.url}/v1/invoices/lost-webhook", headers=headers).json()
+        moved = HTTP.get(f"{one.url}/v1/invoices/lost-webhook/transitions", headers=headers)
         unknown = reconcile(tmp_path, one.url, "--reference", "never-seen")
 
     assert made.json()["state"] == "pushed"

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from markdown_it import MarkdownIt
 
+from tests.flows.processes import HTTP
 from tests.written import WRITTEN
 
 README = Path(__file__).parents[3] / "README.md"
@@ -106,12 +107,12 @@ def free_port() -> int:
 
 def wait_until_ready(url: str) -> None:
     """Return once the service can do its work."""
-    wait_for(lambda: httpx.get(f"{url}/readyz").is_success, within_s=START_WITHIN_S)
+    wait_for(lambda: HTTP.get(f"{url}/readyz").is_success, within_s=START_WITHIN_S)
 
 
 def states_of(one: Served) -> dict[str, str]:
     """Return the state of each invoice by reference."""
-    answer = httpx.get(f"{one.url}/v1/invoices?limit=200", headers=_headers(one)).json()
+    answer = HTTP.get(f"{one.url}/v1/invoices?limit=200", headers=_headers(one)).json()
     return {invoice["reference"]: invoice["state"] for invoice in answer["items"]}
 
 
@@ -132,7 +133,7 @@ def test_serve_prints_its_urls_and_a_key_that_works(tmp_path: Path) -> None:
     """A developer copies what is printed, and is in."""
     with served(tmp_path) as one:
         headers = {"Authorization": f"Bearer {one.key}"}
-        answer = httpx.get(f"{one.url}/v1/invoices", headers=headers)
+        answer = HTTP.get(f"{one.url}/v1/invoices", headers=headers)
 
         assert f"Betalbar is at {one.url}" in one.introduction
         assert f"{one.url}/phone" in one.introduction
@@ -165,7 +166,7 @@ def test_serve_stopped_by_sigterm_ends_with_zero_and_nothing_lost(tmp_path: Path
             "customer": {"phoneNumber": "4791234567"},
             "reference": "before-the-stop",
         }
-        made = httpx.post(f"{one.url}/v1/invoices", json=body, headers=_headers(one))
+        made = HTTP.post(f"{one.url}/v1/invoices", json=body, headers=_headers(one))
         one.process.send_signal(signal.SIGTERM)
         code = one.process.wait(timeout=12)
 
@@ -180,7 +181,7 @@ def test_serve_stopped_by_sigterm_ends_its_streams_in_good_order(tmp_path: Path)
     """A reader is not cut off in the middle: the stream ends, and is resumed with the next one."""
     with served(tmp_path) as one:
         address = f"{one.url}/v1/events/stream"
-        with httpx.stream("GET", address, headers=_headers(one), timeout=15) as stream:
+        with HTTP.stream("GET", address, headers=_headers(one), timeout=15) as stream:
             lines = stream.iter_lines()
             first = next(lines)
             one.process.send_signal(signal.SIGTERM)
@@ -220,13 +221,13 @@ def test_serve_with_two_processes_and_a_worker_on_postgresql(
     ):
         wait_until_ready(url)
         wait_until_ready(probed_url)
-        workers = httpx.get(f"{probed_url}/readyz").json()["workers"]
-        figures = httpx.get(f"{probed_url}/metrics").text
-        elsewhere = httpx.get(f"{probed_url}/v1/invoices", headers=_headers(one)).status_code
+        workers = HTTP.get(f"{probed_url}/readyz").json()["workers"]
+        figures = HTTP.get(f"{probed_url}/metrics").text
+        elsewhere = HTTP.get(f"{probed_url}/v1/invoices", headers=_headers(one)).status_code
         _run(tmp_path, "webhooks", "register", **settings)
-        httpx.post(f"{url}/v1/invoices", json=body, headers=_headers(one))
+        HTTP.post(f"{url}/v1/invoices", json=body, headers=_headers(one))
         wait_for(lambda: states_of(one) == {"two-processes": "pushed"})
-        httpx.post(f"{settings['vipps_url']}/sandbox/payments/two-processes/approve")
+        HTTP.post(f"{settings['vipps_url']}/sandbox/payments/two-processes/approve")
         wait_for(lambda: states_of(one) == {"two-processes": "authorized"})
         ended = []
         for process in (worker, probed, serving):
