@@ -23,7 +23,9 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _MSN = re.compile(r"[0-9]{4,10}")
 # NUL and its kin are refused where a text becomes a key: PostgreSQL cannot store NUL, and an event
 # that cannot be stored would be sent again for a week.
-_KEY = re.compile(r"[^\x00-\x1f\x7f]+")
+_KEY_64, _KEY_128, _KEY_256 = (
+    re.compile(rf"[^\x00-\x1f\x7f]{{1,{length_max}}}") for length_max in (64, 128, 256)
+)
 _OTHER_TYPE = re.compile(r"(?!epayments\.)[a-z][a-z.-]*\.v[0-9]+")
 # Members that only events of Recurring, Login and QR carry.
 # Source: developer.vippsmobilepay.com/docs/APIs/webhooks-api/events/
@@ -65,7 +67,7 @@ def parse(body: bytes) -> VippsEvent:
     members = _object(strict_json.loads(body), "body")
     if _is_of_another_api(members):
         raise NotAnEpaymentEvent("body", "an event of another Vipps API")
-    return _event(members, _matching(members, "msn", _MSN, length_max=10))
+    return _event(members, _matching(members, "msn", _MSN))
 
 
 def parse_log_entry(entry: object, *, msn: str) -> VippsEvent:
@@ -90,11 +92,11 @@ def _event(members: Mapping[str, object], msn: str) -> VippsEvent:
     amount = _object(members.get("amount"), "amount")
     return VippsEvent(
         msn=msn,
-        reference=_matching(members, "reference", _KEY, length_max=64),
-        psp_reference=_matching(members, "pspReference", _KEY, length_max=128),
-        name=_matching(members, "name", _KEY, length_max=64),
+        reference=_matching(members, "reference", _KEY_64),
+        psp_reference=_matching(members, "pspReference", _KEY_128),
+        name=_matching(members, "name", _KEY_64),
         amount_minor=_amount_minor(amount.get("value")),
-        currency=_matching(amount, "currency", _CURRENCY, length_max=3, within="amount."),
+        currency=_matching(amount, "currency", _CURRENCY, within="amount."),
         occurred_at=_instant(members, "timestamp"),
         success=_success(members.get("success")),
         idempotency_key=_optional_key(members, "idempotencyKey"),
@@ -121,17 +123,12 @@ def _object(value: object, name: str) -> dict[str, object]:
 
 
 def _matching(
-    members: Mapping[str, object],
-    name: str,
-    pattern: re.Pattern[str],
-    *,
-    length_max: int,
-    within: str = "",
+    members: Mapping[str, object], name: str, pattern: re.Pattern[str], *, within: str = ""
 ) -> str:
     value = members.get(name)
     if not isinstance(value, str):
         raise MalformedEvent(within + name, "not a text")
-    if len(value) > length_max or pattern.fullmatch(value) is None:
+    if pattern.fullmatch(value) is None:
         raise MalformedEvent(within + name, "not in the form Vipps documents")
     return value
 
@@ -163,7 +160,7 @@ def _optional_key(members: Mapping[str, object], name: str) -> str | None:
     # Absent, null and empty all say the same: Vipps leaves the key out on CANCELLED.
     if members.get(name) in (None, ""):
         return None
-    return _matching(members, name, _KEY, length_max=256)
+    return _matching(members, name, _KEY_256)
 
 
 def _optional_object(members: Mapping[str, object], name: str) -> dict[str, object] | None:

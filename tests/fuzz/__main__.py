@@ -6,6 +6,7 @@ As many parts run side by side as there are cores; each says in a line what it d
 import argparse
 import os
 import sys
+import time
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from random import SystemRandom
@@ -24,11 +25,14 @@ def main() -> int:
     to_do = parts(seconds=given.seconds, webhooks=given.webhooks, seed=given.seed)
     print(f"seed {given.seed}: {len(to_do)} parts, {given.at_once} at once", flush=True)
     wrong: list[str] = []
+    begun = time.monotonic()
     with ProcessPoolExecutor(given.at_once, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(part): name for name, part in to_do.items()}
         for future in as_completed(running):
             name, finding = running[future], finding_of(future)
-            print(f"{name}: {finding.done}{' WRONG' if finding.wrong else ''}", flush=True)
+            after_s = round(time.monotonic() - begun)
+            mark = "WRONG" if finding.wrong else "ok"
+            print(f"{after_s:4} s  {mark:5}  {name}: {finding.done}", flush=True)
             wrong += [f"{name}: {each}" for each in finding.wrong]
     print(*wrong, f"{len(wrong)} wrong", sep="\n")
     return 1 if wrong else 0

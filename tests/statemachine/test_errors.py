@@ -29,6 +29,16 @@ def test_refusal_by_a_guard_says_why() -> None:
     assert error.args == (None, Trigger.PUSH, (Trigger.CREATE,), error.reason)
 
 
+def test_refusal_keeps_all_of_its_arguments() -> None:
+    """What is copied to another process is made anew of them."""
+    error = TransitionRefused(State.CAPTURED, Trigger.PUSH, (Trigger.REFUND,))
+
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
+
+    assert (copy.state, copy.trigger, copy.possible) == error.args
+    assert error.args == (State.CAPTURED, Trigger.PUSH, (Trigger.REFUND,))
+
+
 def test_errors_share_one_base_that_is_never_raised() -> None:
     """Whoever only wants to know "no" catches one class."""
     assert set(MachineError.__subclasses__()) == {TransitionRefused, GuardFailed}

@@ -70,7 +70,9 @@ def test_decide_with_nothing_known_moves_only_what_has_no_guard(
     if (trigger, state) in CONTRACT and trigger not in unguarded:
         with pytest.raises(GuardFailed) as refusal:
             decide(state, trigger)
-        assert refusal.value.possible == possible_triggers(state)
+        told = refusal.value
+        assert (told.state, told.trigger) == (state, trigger)
+        assert told.possible == possible_triggers(state)
     elif (trigger, state) in CONTRACT:
         assert decide(state, trigger).amounts == Amounts()
 

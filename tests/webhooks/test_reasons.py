@@ -16,7 +16,7 @@ from tests.webhooks.builders import (
     with_authorization,
     with_header,
 )
-from webhooks import retry, standard, targets, vipps, vipps_event
+from webhooks import retry, standard, strict_json, targets, vipps, vipps_event
 from webhooks.errors import ForbiddenTarget, MalformedEvent, VerificationError
 
 LAN = (ip_network("10.0.0.0/8"),)
@@ -171,6 +171,22 @@ def test_event_that_is_malformed_says_where_and_why(
     """The clerk who looks at a stored fault sees the member and the rule."""
     with pytest.raises(MalformedEvent) as caught:
         vipps_event.parse(an_event_body(**changes))
+
+    assert str(caught.value) == detail
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b'{"a":1, "a":2}', "body: a member is named twice"),
+        (b"[" * 17 + b"]" * 17, "body: nested deeper than 16 levels"),
+        (b" " * 65_537, "body: larger than 64 KiB"),
+    ],
+)
+def test_json_of_two_meanings_says_what_is_doubtful(body: bytes, detail: str) -> None:
+    """Whoever sends JSON that two readers could read differently is told in what."""
+    with pytest.raises(MalformedEvent) as caught:
+        strict_json.loads(body)
 
     assert str(caught.value) == detail
 

@@ -151,6 +151,28 @@ def test_parse_key_in_another_form_is_malformed(name: str, value: object) -> Non
     assert malformed(**{name: value}) == name
 
 
+@pytest.mark.parametrize(
+    ("name", "length_max"),
+    [
+        ("reference", 64),
+        ("pspReference", 128),
+        ("name", 64),
+        ("idempotencyKey", 256),
+        ("sub", 256),
+    ],
+)
+def test_parse_key_of_the_greatest_length_is_the_last_that_is_read(
+    name: str, length_max: int
+) -> None:
+    """What names an event fits the column that holds it, to the last character."""
+    longest = "x" * length_max
+
+    event = vipps_event.parse(an_event_body(**{name: longest}))
+
+    assert longest in (*vipps_event.event_key(event), event.idempotency_key, event.sub)
+    assert malformed(**{name: longest + "x"}) == name
+
+
 @pytest.mark.parametrize("value", ["123", "1" * 11, "12345a", "-12345", "\uff11" * 5, "1234\n"])
 def test_parse_msn_in_another_form_is_malformed(value: str) -> None:
     """A merchant serial number is four to ten digits."""
