@@ -11,21 +11,17 @@ from sqlmodel import Session
 
 from service.cause import NOBODY, Cause, cause_of
 from service.clock import Clock
+from service.commands.due import due
 from service.commands.outdated import is_outdated
 from service.ids import new_id
 from service.kinds import CommandKind
 from service.ledger.people import open_sealed
 from service.store.inserts import table_of
 from service.store.tables import (
-    OPEN_STATUSES,
     Command,
     CommandAttempt,
     CommandStatus,
     Customer,
-    Invoice,
-    Payment,
-    SalesUnit,
-    Unread,
 )
 from service.vault import SealBroken, Vault
 from service.vipps import VippsKeys
@@ -33,19 +29,6 @@ from service.vipps import VippsKeys
 # A command makes at most four calls of ten seconds, and a commit; a worker that dies frees it
 # after this.
 LEASE_S = 50
-
-# Vipps: 5 writes of a kind and 120 reads a minute per reference (facts, section 1). A read
-# of ours is two calls, and people may look at the payment in the meantime. Vipps counts from
-# the call's arrival, which is up to ten seconds after its try has begun.
-RATE_WINDOW = timedelta(seconds=70)
-WRITES_MAX = 5
-READS_MAX = 40
-
-# As text and not as parameters: only then does SQLite see that the partial indexes hold what
-# is asked for, instead of reading every command there ever was.
-_OPEN: tuple[sa.ColumnElement[str], ...] = tuple(
-    sa.literal_column(f"'{status}'") for status in OPEN_STATUSES
-)
 
 log = structlog.get_logger(__name__)
 
@@ -88,117 +71,12 @@ def claim(session: Session, vault: Vault, clock: Clock, *, limit: int) -> list[C
     now, business_now = clock.shared_now(session), clock.business_now()
     # What was decided by a machine whose clock runs ahead is not late because of that.
     later = max(now, clock.now())
-    rows = session.execute(_due(session, now, later=later, limit=limit)).all()
+    rows = due(session, now, later=later, limit=limit)
     opened = [(row.id, _open_or_none(session, vault, row, business_now)) for row in rows]
     claimed = [one for _, one in opened if one is not None]
     _lease(session, claimed, now)
     _put_off(session, [key for key, one in opened if one is None], now)
     return claimed
-
-
-def next_at(session: Session) -> datetime | None:
-    """Return when the next command is due, or the next lease ends; None where none is open."""
-    command = table_of(Command).c
-    opened = sa.select(sa.func.min(command.next_attempt_at)).where(command.status.in_(_OPEN))
-    first: datetime | None = session.scalars(opened).one()
-    return first
-
-
-def _due(session: Session, now: datetime, *, later: datetime, limit: int) -> sa.Select[Any]:
-    command, payment = table_of(Command).c, table_of(Payment).c
-    invoice, unit = table_of(Invoice).c, table_of(SalesUnit).c
-    statement = (
-        sa.select(
-            *command,
-            payment.reference,
-            sa.and_(payment.sharing.is_not(None), payment.shared_at.is_(None)).label(
-                "awaits_number"
-            ),
-            invoice.currency,
-            invoice.amount_minor.label("invoice_amount_minor"),
-            invoice.customer_id,
-            invoice.state.label("invoice_state"),
-            invoice.closing,
-            invoice.payable_until,
-            payment.replacement_flow,
-            payment.ends_at,
-            unit.vipps_keys,
-            sa.exists().where(table_of(Unread).c.id == payment.id).label("is_unread"),
-        )
-        .join_from(table_of(Command), table_of(Payment), command.payment_id == payment.id)
-        .join(table_of(Invoice), command.invoice_id == invoice.id)
-        .join(table_of(SalesUnit), command.msn == unit.msn)
-        .where(
-            command.status.in_(_OPEN),
-            command.next_attempt_at <= later,
-            sa.or_(command.next_attempt_at <= now, command.status == CommandStatus.WAITING),
-            sa.or_(unit.held_until.is_(None), unit.held_until <= now),
-            unit.vipps_keys.is_not(None),
-            sa.or_(unit.recovering_since.is_(None), command.kind == CommandKind.READ_PAYMENT),
-            sa.or_(~_has_unread(), _is_its_turn()),
-            ~_has_one_before(),
-            _calls_so_far(now) < _calls_max(),
-        )
-        .order_by(command.next_attempt_at)
-        .limit(limit)
-    )
-    if session.get_bind().dialect.name == "sqlite":
-        return statement  # BEGIN IMMEDIATE has kept every other claimer out
-    return statement.with_for_update(skip_locked=True, of=table_of(Command))
-
-
-def _has_unread() -> sa.Exists:
-    """Tell whether anything of the sales unit is unread: nearly always there is nothing."""
-    return sa.exists().where(table_of(Unread).c.msn == table_of(Command).c.msn)
-
-
-def _is_its_turn() -> sa.ColumnElement[bool]:
-    """Tell what goes to Vipps of an invoice of which something is unread.
-
-    Nothing before its payments are known (see `seeking`), and then the chain in its own order: of
-    two payments of which we know neither's end, one could seem to live."""
-    command, payment, unread = table_of(Command).c, table_of(Payment).c, table_of(Unread).c
-    before = table_of(Payment).alias("payment_before").c
-    is_unsought = sa.exists().where(unread.id == command.invoice_id)
-    has_one_before = sa.exists().where(
-        before.invoice_id == command.invoice_id,
-        before.attempt < payment.attempt,
-        before.id == unread.id,
-    )
-    return sa.and_(~is_unsought, ~has_one_before)
-
-
-def _has_one_before() -> sa.Exists:
-    """Tell whether an earlier command of the same payment is not settled yet."""
-    command, before = table_of(Command), table_of(Command).alias("before")
-    return sa.exists().where(
-        command.c.is_serial,
-        before.c.is_serial,
-        before.c.payment_id == command.c.payment_id,
-        before.c.number < command.c.number,
-        before.c.status.in_(_OPEN),
-    )
-
-
-def _calls_so_far(now: datetime) -> sa.ScalarSelect[int]:
-    command, tried = table_of(Command).c, table_of(CommandAttempt).c
-    return (
-        sa.select(sa.func.count())
-        .where(
-            tried.payment_id == command.payment_id,
-            tried.kind == command.kind,
-            tried.started_at > now - RATE_WINDOW,
-            # Those beyond began under a clock that ran ahead, and was put right.
-            tried.started_at < now + RATE_WINDOW,
-        )
-        .correlate(table_of(Command))
-        .scalar_subquery()
-    )
-
-
-def _calls_max() -> sa.Case[int]:
-    is_read = table_of(Command).c.kind == CommandKind.READ_PAYMENT
-    return sa.case((is_read, READS_MAX), else_=WRITES_MAX)
 
 
 def _open_or_none(
@@ -300,21 +178,16 @@ def _put_off(session: Session, unreadable: list[str], now: datetime) -> None:
 def _lease(session: Session, claimed: list[Claimed], now: datetime) -> None:
     if not claimed:
         return
-    table = table_of(Command)
     until = now + timedelta(seconds=LEASE_S)
     session.execute(
-        sa.update(table)
-        .where(table.c.id == sa.bindparam("key"))
-        .values(
-            status=CommandStatus.RUNNING,
-            lease=sa.bindparam("new_lease"),
-            attempts=sa.bindparam("attempt"),
-            next_attempt_at=until,
-        ),
-        [{"key": c.id, "new_lease": c.lease, "attempt": c.attempt} for c in claimed],
+        _TAKE,
+        [
+            {"key": c.id, "new_lease": c.lease, "attempt": c.attempt, "until": until}
+            for c in claimed
+        ],
     )
     session.execute(
-        sa.insert(table_of(CommandAttempt)),
+        _TRY,
         [
             {
                 "command_id": c.id,
@@ -327,3 +200,17 @@ def _lease(session: Session, claimed: list[Claimed], now: datetime) -> None:
             for c in claimed
         ],
     )
+
+
+_command = table_of(Command)
+_TAKE = (
+    sa.update(_command)
+    .where(_command.c.id == sa.bindparam("key"))
+    .values(
+        status=CommandStatus.RUNNING,
+        lease=sa.bindparam("new_lease"),
+        attempts=sa.bindparam("attempt"),
+        next_attempt_at=sa.bindparam("until"),
+    )
+)
+_TRY = sa.insert(table_of(CommandAttempt))

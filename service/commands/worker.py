@@ -9,7 +9,8 @@ import structlog
 from anyio import to_thread
 
 from service.clock import seconds_until
-from service.commands.claim import LEASE_S, Claimed, claim, next_at
+from service.commands.claim import LEASE_S, Claimed, claim
+from service.commands.due import next_at
 from service.commands.run import Ran, run
 from service.commands.settle import settle
 from service.context import Context

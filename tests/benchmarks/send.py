@@ -25,7 +25,7 @@ from uuid import uuid4
 import psutil
 import sqlalchemy as sa
 
-from service.commands.claim import WRITES_MAX
+from service.commands.due import WRITES_MAX
 from service.sandbox.registrations import EVENT_TYPES
 from service.store.db import Database
 from service.store.inserts import table_of

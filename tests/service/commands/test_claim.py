@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from service.clock import Clock
-from service.commands.claim import LEASE_S, READS_MAX, WRITES_MAX, claim
+from service.commands.claim import LEASE_S, claim
+from service.commands.due import READS_MAX, WRITES_MAX
 from service.kinds import CommandKind
 from service.ledger.acts import capture
 from service.ledger.invoices import create_invoice
