@@ -12,9 +12,11 @@ from statemachine import (
     Outcome,
     PaymentState,
     PaymentView,
+    ReportedEvent,
     State,
     Trigger,
     VippsEventName,
+    judge,
 )
 from statemachine import vipps_events as module
 from statemachine.case import Case
@@ -125,3 +127,29 @@ def test_every_row_of_the_table_is_made_of_these_frames() -> None:
 
         assert (zero, early) == frame[:2]
         assert EVENT_TABLE[name][-2:] == frame[2:]
+
+
+@pytest.mark.parametrize(
+    ("event", "payment", "invoice", "reason"),
+    [
+        (
+            an_event(VippsEventName.CAPTURED, 1),
+            an_authorizing_payment(AUTHORIZED),
+            an_invoice(State.AUTHORIZED, AUTHORIZED),
+            "capture",
+        ),
+        (
+            an_event(VippsEventName.ABORTED),
+            a_payment(is_last=False),
+            an_invoice(State.AUTHORIZED),
+            "earlier_payment",
+        ),
+    ],
+)
+def test_verdict_that_applies_says_by_which_row(
+    event: ReportedEvent, payment: PaymentView, invoice: InvoiceView, reason: str
+) -> None:
+    """Whether it moves the invoice or its payment alone, the stored event says why."""
+    verdict = judge(event, payment, invoice)
+
+    assert (verdict.outcome, verdict.reason) == ("applied", reason)

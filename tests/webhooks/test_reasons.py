@@ -17,7 +17,16 @@ from tests.webhooks.builders import (
     with_header,
 )
 from webhooks import retry, standard, strict_json, targets, vipps, vipps_event
-from webhooks.errors import ForbiddenTarget, MalformedEvent, VerificationError
+from webhooks.errors import (
+    ContentMismatch,
+    ForbiddenTarget,
+    MalformedEvent,
+    MalformedHeader,
+    MissingHeader,
+    SignatureMismatch,
+    StaleTimestamp,
+    VerificationError,
+)
 
 LAN = (ip_network("10.0.0.0/8"),)
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -234,3 +243,24 @@ def test_mistake_of_our_own_says_what_is_asked_for(
         mistaken()
 
     assert str(caught.value) == detail
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MissingHeader, "A header that the signature needs is absent."),
+        (MalformedHeader, "A header has a form that the sender never uses."),
+        (StaleTimestamp, "The request was signed too far from now."),
+        (ContentMismatch, "The body is not the one whose hash was sent."),
+        (SignatureMismatch, "No known secret made this signature."),
+    ],
+)
+def test_refusal_without_words_of_its_own_says_what_its_kind_is(
+    error: type[VerificationError], said: str
+) -> None:
+    """One sentence of its documentation, and nothing of what follows it; its own words win."""
+    longer = type("Longer", (error,), {"__doc__": f"{said}\n\nAnd why."})
+
+    assert str(error()) == said
+    assert str(longer()) == said
+    assert str(error("its own")) == "its own"
