@@ -87,6 +87,8 @@ def bring_forward(
         # Subscriptions before their deliveries, as all others lock them.
         (subscription.c.rests_until, _SOON),
         (subscription.c.ready_at, _SOON),
+        # What was never tried is put back to when it was made: its place among the others.
+        (delivery.c.created_at, timedelta(), is_pending),
         (delivery.c.next_attempt_at, _SOON, is_pending, ~is_leased),
         (delivery.c.next_attempt_at, _IN_HAND, is_pending, is_leased),
         (unit.c.held_until, _SOON),

@@ -8,9 +8,14 @@ from service.clockwork.attendant import Attendant
 from service.clockwork.cleaning import Cleaner
 from service.clockwork.jumps import DOUBT_S, ClockWatch
 from service.commands.claim import LEASE_S, Claimed, claim
+from service.outbox.deliveries import Room
+from service.outbox.deliveries import claim as claim_deliveries
+from service.outbox.fanout import fan_out
+from service.outbox.settling import give_back
 from service.store.db import Database
 from service.store.tables import SalesUnit
 from tests.builders import NOW, Desk, a_desk
+from tests.service.outbox.builders import a_shop
 
 
 class Steady:
@@ -66,6 +71,29 @@ def test_clock_that_goes_back_lets_nothing_wait_for_what_it_said(database: Datab
     assert (cut_off, before) == (5, [])
     assert len(_claimed(desk)) == 1
     assert desk.invoice().attend_at == NOW
+
+
+def test_delivery_that_is_given_back_waits_for_no_time_that_is_over(database: Database) -> None:
+    """Its place among the others is when it was made, which a clock a year ahead has said."""
+    shop = a_shop(database)
+    shop.subscribe()
+    watch = ClockWatch(shop.context(), Steady())
+    shop.now += timedelta(days=365)
+    watch.look()
+    shop.tell()
+    with database.transaction() as session:
+        fan_out(session, now=shop.now, limit=1)
+        in_hand = claim_deliveries(session, now=shop.now, lease_s=30, room=Room(1, 1))
+
+    shop.now = NOW
+    watch.look()
+    with database.transaction() as session:
+        give_back(session, in_hand, now=NOW)
+    with database.transaction() as session:
+        again = claim_deliveries(session, now=NOW, lease_s=30, room=Room(1, 1))
+
+    assert [each.id for each in again] == [each.id for each in in_hand]
+    assert len(again) == 1
 
 
 def _claimed(desk: Desk) -> list[Claimed]:
