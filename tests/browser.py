@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 HOW_TO_GET_IT = (
     "NO BROWSER: pages were not tested. Install Chromium (Debian and Ubuntu: apt-get install"
@@ -34,6 +41,7 @@ def chromium_path() -> Path | None:
 @contextmanager
 def open_browser() -> Iterator[Browser]:
     """Give a browser without a window."""
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium_path(), args=_ARGUMENTS)
         yield opened

@@ -60,7 +60,7 @@
     if (field) { field.focus(); field.select(); } else { window.location.assign("/console/invoices#q"); }
   };
   document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.closest("input, select, textarea, dialog");
+    const isTyping = event.target.closest("input, select, textarea, dialog[open]");
     if (!keys || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     const place = isGoing && places[event.key];
     isGoing = event.key === "g";
