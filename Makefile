@@ -42,7 +42,7 @@ torture: $(STAMP) ## Run for hours: random histories, kills, faults, and a feed 
 SECONDS_EACH ?= 60
 WEBHOOKS ?= 1000000
 fuzz: $(STAMP) ## Fuzz each parser and the API, and mutate a million webhooks
-	$(BIN)/python -m tests.fuzz --seconds $(SECONDS_EACH) --webhooks $(WEBHOOKS)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS_EACH) --webhooks $(WEBHOOKS) $(if $(SEED),--seed $(SEED))
 
 mutants: $(STAMP) ## Break the two cores a line at a time, and say what no test notices
 	$(BIN)/mutmut run

@@ -44,7 +44,9 @@ class Query:
 
     def several(self, name: str) -> Sequence[str]:
         """Return a parameter's values, repeated or separated by commas. Raises: InvalidInput."""
-        parts = [part for text in self._values[name] for part in text.split(",") if part]
+        parts = [part for text in self._values[name] for part in text.split(",")]
+        if "" in parts:
+            raise InvalidInput(FieldError(name, "has an empty value"))
         if len(parts) > _VALUES_MAX:
             raise InvalidInput(FieldError(name, f"has more than {_VALUES_MAX} values"))
         return parts
