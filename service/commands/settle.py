@@ -30,12 +30,7 @@ from service.ledger.reading import sums_agree, take_in
 from service.store.recovery import were_read
 from service.store.tables import CommandStatus, InvoiceRecord, PaymentRecord
 from service.vipps import Then
-from service.vipps.adoption import (
-    UNSEEN_S,
-    is_seen_by_now,
-    is_taken_elsewhere,
-    may_adopt,
-)
+from service.vipps.adoption import UNSEEN_S, is_seen_by_now, is_taken_elsewhere, may_adopt
 from service.vipps.bodies import LEFT_S_MIN
 from statemachine import PaymentState, VippsEventName
 

@@ -47,8 +47,7 @@ class Guests:
         self._waiting: dict[Guest, float] = {}
         self._lingering: set[Guest] = set()
         self._refused = Counter[str]()
-        self._is_looking = False
-        self._look_due_at = math.inf
+        self._look_due_at = math.inf  # with nobody inside
         self._late_s = 0.0
 
     def enter(self, one: Guest, host: str | None) -> str | None:
@@ -126,8 +125,7 @@ class Guests:
         return True
 
     def _look_from_now_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._is_looking:
-            self._is_looking = True
+        if self._look_due_at == math.inf:
             self._look_again(loop)
 
     def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -144,8 +142,7 @@ class Guests:
         for reason, count in self._refused.items():
             log.warning("connections_refused", reason=reason, count=count)
         self._refused.clear()
-        self._is_looking = bool(self._inside or self._lingering)
-        if self._is_looking:
+        if self._inside or self._lingering:
             self._look_again(loop)
         else:
             self._look_due_at, self._late_s = math.inf, 0.0

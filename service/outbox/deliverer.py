@@ -37,7 +37,7 @@ from service.wake import LOOK_S, Signal, is_set_within, rest
 log = structlog.get_logger(__name__)
 
 # Between the tries of those that fail, which are claimed by the dozen: begun all at once they
-# would take the interpreter from everybody else for a tenth of a second.
+# would take the interpreter from everybody else for hundredths of a second.
 _BETWEEN_TROUBLED_S = 0.002
 # A round costs some milliseconds, for one answer or for a hundred.
 GATHER_S = 0.02

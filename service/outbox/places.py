@@ -31,8 +31,9 @@ _SHARE_MAX = 200
 # A thousand dead receivers that hang for 15 s each, at sixteen tries a second, need twice as many;
 # then they wait for each other.
 TROUBLED_MAX = 128
-# Per look, so that a crowd of dead receivers coming back together costs the healthy thousandths
-# of a second each time, not a tenth.
+# Per look, so that a crowd of dead receivers coming back together costs the healthy hundredths of
+# a second each time, not a tenth. Fewer would cost less and come oftener (`pace`), and the healthy
+# would meet more of them.
 TROUBLED_PER_LOOK = 16
 # Of those that are not known to be well; beyond it there is room for the others only.
 STRANGERS_MAX = 192

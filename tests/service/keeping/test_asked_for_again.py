@@ -24,6 +24,15 @@ _WAITING = sa.text(
 )
 
 
+def _a_delivered_one(database: Database, folder: Path) -> tuple[Desk, str]:
+    """Return a desk with one delivery that has ended, and its id."""
+    desk = a_keeping_desk(database, folder)
+    subscribe(desk)
+    a_sent_invoice(desk, "acme-2026-000001")
+    deliver(desk)
+    return desk, desk.all(Delivery)[0].id
+
+
 def _redeliver(desk: Desk, key: str, begun: Flag) -> str:
     """Ask for it as the API does; return its status."""
     begun.set()
@@ -48,11 +57,8 @@ def test_delivery_that_goes_while_it_is_asked_for_again_is_not_found(
     database: Database, tmp_path: Path
 ) -> None:
     """Two connections: whoever comes second is told that it has gone, and not of an error."""
-    desk = a_keeping_desk(database, tmp_path)
-    subscribe(desk)
-    a_sent_invoice(desk, "acme-2026-000001")
-    deliver(desk)
-    key, begun = desk.all(Delivery)[0].id, Flag()
+    desk, key = _a_delivered_one(database, tmp_path)
+    begun = Flag()
 
     with ThreadPoolExecutor(1) as pool:
         with desk.context.database.transaction() as session:
@@ -69,11 +75,7 @@ def test_delivery_that_is_asked_for_again_first_is_not_let_go(
     database: Database, tmp_path: Path
 ) -> None:
     """What is asked for is held until it is due again, and then it has no end yet."""
-    desk = a_keeping_desk(database, tmp_path)
-    subscribe(desk)
-    a_sent_invoice(desk, "acme-2026-000001")
-    deliver(desk)
-    key = desk.all(Delivery)[0].id
+    desk, key = _a_delivered_one(database, tmp_path)
     is_it = col(Delivery.id) == key
 
     with desk.context.database.transaction() as session:
